@@ -1,0 +1,111 @@
+/** What a session knows about its consumer, sealed in the table or in the cookie. Byte strings as in pdk.ts. */
+export interface SessionData {
+  readonly username?: string;
+  readonly customId?: string;
+  readonly groups?: readonly string[];
+  /** Where the sign-in came from. */
+  readonly ip?: string;
+  readonly userAgent?: string;
+}
+
+/**
+ * One login for its whole life. A renewal raises `generation`; it never makes a second session.
+ * Moments are milliseconds since the epoch on the clock of the storage (Storage.now).
+ */
+export interface Session {
+  /** SHA-256 of the id, as 43 characters of base64url. The id itself is only in the cookie. */
+  readonly key: string;
+  /** Public name (UUID): listing, revoking, logs, `Session-Id`. It authenticates nobody. */
+  readonly handle: string;
+  /** UUID shared with the remember session of the same login. Logout and revocation act on it. */
+  readonly family: string;
+  readonly kind: 'session' | 'remember';
+  readonly generation: number;
+  readonly consumerId: string;
+  readonly credentialId: string | undefined;
+  readonly audience: string;
+  readonly realm: string;
+  readonly subject: string | undefined;
+  readonly data: SessionData;
+  readonly authenticatedAt: number;
+  /** When the current generation was issued. */
+  readonly renewedAt: number;
+  /** When the generation before it was issued: its own rolling deadline counts from here. */
+  readonly previousRenewedAt: number | undefined;
+  /** When the current generation was presented for the first time; the predecessor's grace counts from here. */
+  readonly confirmedAt: number | undefined;
+  /** Last use as far as it is known here: never ahead of the truth. */
+  readonly seenAt: number;
+}
+
+/** All in milliseconds; 0 switches a limit off. */
+export interface Timeouts {
+  readonly idling: number;
+  readonly rolling: number;
+  readonly absolute: number;
+  /** How long a predecessor lives on after its successor was first presented. */
+  readonly stale: number;
+  /** A renewal is due when no more than this is left of `rolling`. */
+  readonly renew: number;
+}
+
+/**
+ * - `current`: the newest generation, alive
+ * - `predecessor`: the one before it, inside its grace
+ * - `expired`: a timeout has passed
+ * - `replayed`: a generation that no honest client sends any more
+ * - `unknown`: a generation newer than the session (a store that lost its latest writes)
+ */
+export type Verdict = 'current' | 'predecessor' | 'expired' | 'replayed' | 'unknown';
+
+/** Clocks of nodes differ a little: a moment in the future counts as now. */
+const age = (since: number, now: number): number => Math.max(0, now - since);
+
+const hasPassed = (limit: number, since: number, now: number): boolean =>
+  limit > 0 && age(since, now) > limit;
+
+/** Judges one presented generation of a session. A session is still good at exactly its limit. */
+export function judge(
+  session: Session,
+  generation: number,
+  timeouts: Timeouts,
+  now: number,
+): Verdict {
+  if (generation > session.generation) return 'unknown';
+  if (generation < session.generation - 1) return 'replayed';
+  const isCurrent = generation === session.generation;
+  if (!isCurrent && isPastGrace(session, timeouts, now)) return 'replayed';
+  const issuedAt = isCurrent ? session.renewedAt : session.previousRenewedAt;
+  if (hasPassed(timeouts.absolute, session.authenticatedAt, now)) return 'expired';
+  if (hasPassed(timeouts.idling, session.seenAt, now)) return 'expired';
+  if (issuedAt === undefined || hasPassed(timeouts.rolling, issuedAt, now)) return 'expired';
+  return isCurrent ? 'current' : 'predecessor';
+}
+
+function isPastGrace(session: Session, timeouts: Timeouts, now: number): boolean {
+  return session.confirmedAt !== undefined && age(session.confirmedAt, now) > timeouts.stale;
+}
+
+export const isAlive = (verdict: Verdict): boolean =>
+  verdict === 'current' || verdict === 'predecessor';
+
+/** Whether the current generation has reached the renewal mark. */
+export function isRenewalDue(session: Session, timeouts: Timeouts, now: number): boolean {
+  return timeouts.rolling > 0 && age(session.renewedAt, now) > timeouts.rolling - timeouts.renew;
+}
+
+/** Milliseconds until each limit, never negative; absent where the limit is switched off. */
+export interface Remaining {
+  readonly idling?: number;
+  readonly rolling?: number;
+  readonly absolute?: number;
+}
+
+export function remaining(session: Session, timeouts: Timeouts, now: number): Remaining {
+  const left = (limit: number, since: number) => Math.max(0, limit - age(since, now));
+  return {
+    ...(timeouts.idling > 0 && { idling: timeouts.idling }),
+    ...(timeouts.rolling > 0 && { rolling: left(timeouts.rolling, session.renewedAt) }),
+    ...(timeouts.absolute > 0 && { absolute: left(timeouts.absolute, session.authenticatedAt) }),
+  };
+}
