@@ -52,11 +52,12 @@ export interface Timeouts {
 /**
  * - `current`: the newest generation, alive
  * - `predecessor`: the one before it, inside its grace
- * - `expired`: a timeout has passed
+ * - `expired`: a timeout has passed, and the session with it
+ * - `superseded`: this copy is too old, but the session lives and the browser may hold its newest cookie
  * - `replayed`: a generation that no honest client sends any more
  * - `unknown`: a generation newer than the session (a store that lost its latest writes)
  */
-export type Verdict = 'current' | 'predecessor' | 'expired' | 'replayed' | 'unknown';
+export type Verdict = 'current' | 'predecessor' | 'expired' | 'superseded' | 'replayed' | 'unknown';
 
 /** Clocks of nodes differ a little: a moment in the future counts as now. */
 const age = (since: number, now: number): number => Math.max(0, now - since);
@@ -71,20 +72,36 @@ export function judge(
   timeouts: Timeouts,
   now: number,
 ): Verdict {
+  if (hasEnded(session, timeouts, now)) return 'expired';
+  if (generation === session.generation) return 'current';
   if (generation > session.generation) return 'unknown';
-  if (generation < session.generation - 1) return 'replayed';
-  const isCurrent = generation === session.generation;
-  if (!isCurrent && isPastGrace(session, timeouts, now)) return 'replayed';
-  const issuedAt = isCurrent ? session.renewedAt : session.previousRenewedAt;
-  if (hasPassed(timeouts.absolute, session.authenticatedAt, now)) return 'expired';
-  if (hasPassed(timeouts.idling, session.seenAt, now)) return 'expired';
-  if (issuedAt === undefined || hasPassed(timeouts.rolling, issuedAt, now)) return 'expired';
-  return isCurrent ? 'current' : 'predecessor';
+  const supersededAt = whenSuperseded(session, generation);
+  if (supersededAt !== undefined && hasPassedGrace(supersededAt, timeouts, now)) return 'replayed';
+  const { previousRenewedAt } = session;
+  const isPredecessor = generation === session.generation - 1;
+  if (!isPredecessor || previousRenewedAt === undefined) return 'superseded';
+  // Its own rolling deadline is never prolonged by the wait for the successor.
+  return hasPassed(timeouts.rolling, previousRenewedAt, now) ? 'superseded' : 'predecessor';
 }
 
-function isPastGrace(session: Session, timeouts: Timeouts, now: number): boolean {
-  return session.confirmedAt !== undefined && age(session.confirmedAt, now) > timeouts.stale;
+function hasEnded(session: Session, timeouts: Timeouts, now: number): boolean {
+  return (
+    hasPassed(timeouts.absolute, session.authenticatedAt, now) ||
+    hasPassed(timeouts.idling, session.seenAt, now) ||
+    hasPassed(timeouts.rolling, session.renewedAt, now)
+  );
 }
+
+/**
+ * When an older generation had its successor in use at the latest: for the predecessor when the successor was first
+ * presented (never, perhaps), for those before it when the next one was issued.
+ */
+const whenSuperseded = (session: Session, generation: number): number | undefined =>
+  generation === session.generation - 1 ? session.confirmedAt : session.previousRenewedAt;
+
+/** `stale` 0 leaves no grace at all, so this does not read 0 as "off". */
+const hasPassedGrace = (since: number, timeouts: Timeouts, now: number): boolean =>
+  age(since, now) > timeouts.stale;
 
 export const isAlive = (verdict: Verdict): boolean =>
   verdict === 'current' || verdict === 'predecessor';

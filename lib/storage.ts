@@ -10,6 +10,8 @@ export interface Lifetime {
 export interface Presented {
   readonly key: string;
   readonly generation: number;
+  /** With storage `cookie`: the session, as the cookie has it. */
+  readonly session?: Session;
 }
 
 /**
@@ -23,20 +25,23 @@ export interface Storage {
    * What this node may rely on without asking: a session, `null` for one that is known to be gone, or
    * `undefined` where only the store can tell (not cached, too old, or the bus is not healthy).
    */
-  peek(key: string): Session | null | undefined;
+  peek(presented: Presented): Session | null | undefined;
   /** Asks the store. `null` means gone for good: a row precedes its cookie, so absence is final. */
-  load(key: string): Promise<Session | null>;
+  load(presented: Presented): Promise<Session | null>;
   /** Stores a new session and, in the same transaction, ends the family it replaces. */
-  create(session: NewSession, lifetime: Lifetime, replaces?: string): Promise<Session>;
+  create(session: NewSession, lifetime: Lifetime, replaces?: Session): Promise<Session>;
   /**
    * Raises the generation if the session still has the given one, and returns the session as it then is:
    * the same successor for every caller. `null` = it is dead. Never revives anything.
    */
   renew(session: Session, lifetime: Lifetime): Promise<Session | null>;
   /** Ends a family: when this resolves no generation of it is accepted on this node, and soon on no other. */
-  end(family: string): Promise<void>;
-  /** Notes a use, off the request's path: last seen, and the first presentation of a generation. */
-  seen(session: Session, generation: number, lifetime: Lifetime, touchInterval: number): void;
+  end(session: Session): Promise<void>;
+  /**
+   * Notes a use, off the request's path: last seen, and the first presentation of a generation. Returns another
+   * session than the given one where the cookie has to carry the change.
+   */
+  seen(session: Session, generation: number, lifetime: Lifetime, touchInterval: number): Session;
 }
 
 /** A session to be: the storage fills in the moments from its own clock. */

@@ -1,0 +1,82 @@
+import { LRUCache } from 'lru-cache';
+import { report } from './events.ts';
+
+/** A consumer as far as it matters to a session. Byte strings as in pdk.ts. */
+export interface Consumer {
+  readonly id: string;
+  readonly username?: string;
+  readonly customId?: string;
+}
+
+/** Asks Kong; `undefined` for "not found" and for "the database did not answer" alike (kong-protocol.md C.2). */
+export type LookUp = (id: string) => Promise<Consumer | undefined>;
+
+export interface Question {
+  readonly now: number;
+  readonly ttl: number;
+  readonly lookUp: LookUp;
+  readonly control: string | undefined;
+}
+
+/** Milliseconds until Kong is asked again after it gave no clear answer. */
+const RETRY = 5000;
+
+interface Known {
+  readonly consumer: Consumer;
+  readonly checkedAt: number;
+}
+
+/**
+ * Whether the consumers of sessions still exist: asked of Kong once per `ttl` and consumer for the whole process,
+ * whatever the number of requests.
+ */
+export class Consumers {
+  readonly #known = new LRUCache<string, Known>({ max: 50_000 });
+  readonly #running = new Map<string, Promise<Consumer | 'gone'>>();
+  #control: string | undefined;
+
+  /** What is known without asking; `undefined` when it is time to ask. Times in milliseconds. */
+  peek(id: string, ttl: number, now: number): Consumer | undefined {
+    const known = this.#known.get(id);
+    return known && now - known.checkedAt <= ttl ? known.consumer : undefined;
+  }
+
+  /**
+   * Asks Kong. A consumer counts as gone only if another one, known to exist, can be found at that moment: `control`
+   * (the request's anonymous consumer) or the last one that was found. While that is undecided `last`, what the
+   * session knows, holds for a few seconds more.
+   */
+  async check(last: Consumer, question: Question): Promise<Consumer | 'gone'> {
+    const running = this.#running.get(last.id);
+    // The request that asks may be cut off before Kong answers; then everybody asks for themselves.
+    if (running) return running.catch(() => this.#ask(last, question));
+    const asked = this.#ask(last, question);
+    this.#running.set(last.id, asked);
+    try {
+      return await asked;
+    } finally {
+      this.#running.delete(last.id);
+    }
+  }
+
+  async #ask(last: Consumer, question: Question): Promise<Consumer | 'gone'> {
+    const { id } = last;
+    const { now, ttl, lookUp } = question;
+    const consumer = await lookUp(id);
+    if (consumer !== undefined) {
+      this.#known.set(id, { consumer, checkedAt: now });
+      this.#control = id;
+      return consumer;
+    }
+    const control = question.control ?? this.#control;
+    const isKongAnswering =
+      control !== undefined && control !== id && (await lookUp(control)) !== undefined;
+    if (isKongAnswering) {
+      this.#known.delete(id);
+      return 'gone';
+    }
+    report('consumer_undecided');
+    this.#known.set(id, { consumer: last, checkedAt: now - ttl + Math.min(ttl, RETRY) });
+    return last;
+  }
+}

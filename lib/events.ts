@@ -1,0 +1,37 @@
+import { channel } from 'node:diagnostics_channel';
+
+/** What happens to sessions, for logs and metrics. Codes are part of the product: they do not change. */
+export type EventCode =
+  | 'session_created'
+  | 'session_renewed'
+  | 'session_ended' // by logout
+  | 'session_replaced' // by the sign-in of somebody else in the same browser
+  | 'session_expired'
+  | 'session_replayed'
+  | 'consumer_gone'
+  | 'consumer_undecided'
+  | 'credential_without_consumer'
+  | 'no_auth_plugin'
+  | 'cookie_refused'
+  | 'session_too_large'
+  | 'login_without_session' // the store was down; the request passed on its credential
+  | 'store_unavailable'
+  | 'handler_failed';
+
+/** Never a cookie, a token, a key, a secret or a name of a person: handles and reasons only. */
+export interface EventFields {
+  readonly handle?: string;
+  readonly route?: string;
+  readonly reason?: string;
+}
+
+export interface SessionEvent extends EventFields {
+  readonly code: EventCode;
+}
+
+/** Costs nothing while nobody listens (node:diagnostics_channel). */
+export const events = channel('session-guard');
+
+export function report(code: EventCode, fields: EventFields = {}): void {
+  if (events.hasSubscribers) events.publish({ code, ...fields } satisfies SessionEvent);
+}

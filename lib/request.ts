@@ -1,0 +1,37 @@
+import type { Consumer } from './consumers.ts';
+
+/** Method and query string as the client sent them. */
+export interface RequestLine {
+  readonly method: string;
+  /** What stands behind the question mark, undecoded; `''` without one. */
+  readonly query: string;
+}
+
+export interface RequestBody {
+  readonly type: string;
+  readonly bytes: Uint8Array;
+}
+
+/** Where a request came from: what Kong says, trusted proxies considered. */
+export interface Origin {
+  readonly ip?: string;
+  readonly userAgent?: string;
+}
+
+/** One request as the guard sees it. What is not known yet is asked of Kong when it is needed. */
+export interface Request {
+  /** The Cookie header as a byte string, several lines joined; `''` without one. */
+  readonly cookies: string;
+  /** The credential that an auth plugin verified in this request. */
+  readonly credential: { readonly id?: string } | undefined;
+  /** The consumer that an auth plugin set, the anonymous one included. */
+  consumer(): Promise<Consumer | undefined>;
+  line(): Promise<RequestLine>;
+  /** The body where it is small enough to look into. */
+  body(): Promise<RequestBody | undefined>;
+  origin(): Promise<Origin>;
+  /** The groups that an auth plugin found. */
+  groups(): Promise<readonly string[] | undefined>;
+  /** Asks Kong for a consumer by id. */
+  loadConsumer(id: string): Promise<Consumer | undefined>;
+}
