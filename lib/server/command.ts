@@ -1,0 +1,63 @@
+import { formatDump } from './dump.ts';
+import type { PluginInfo } from './dump.ts';
+import type { HostedPlugin } from './host.ts';
+import { parseOptions, USAGE } from './options.ts';
+import type { Options } from './options.ts';
+
+/** Where the command finds its plugin. Each loads what it needs, and only when it is called. */
+export interface PluginSource {
+  info(): Promise<PluginInfo>;
+  plugin(): Promise<HostedPlugin>;
+}
+
+/** The command line, without the name of the program. Exit codes: 1 = could not start, 2 = wrong use. Never rejects. */
+export async function run(argv: readonly string[], source: PluginSource): Promise<void> {
+  let options: Options;
+  try {
+    options = parseOptions(argv);
+  } catch (err) {
+    return fail(2, err);
+  }
+  try {
+    await execute(options, source);
+  } catch (err) {
+    fail(1, err);
+  }
+}
+
+async function execute(options: Options, source: PluginSource): Promise<void> {
+  switch (options.command) {
+    case 'help':
+      process.stdout.write(USAGE);
+      return;
+    case 'version':
+      process.stdout.write(`${(await source.info()).Version}\n`);
+      return;
+    case 'dump':
+      process.stdout.write(formatDump(await source.info(), options.protocol));
+      return;
+    case 'serve':
+      return start(options, source);
+  }
+}
+
+async function start(options: Options, source: PluginSource): Promise<void> {
+  // The dump must not load any of this: Kong waits for it while it starts.
+  const [{ log }, { serve }, { dieOfErrors, endWhenDone }] = await Promise.all([
+    import('../log.ts'),
+    import('./index.ts'),
+    import('./lifecycle.ts'),
+  ]);
+  log.level = options.logLevel;
+  dieOfErrors(log);
+  const server = await serve({ plugin: await source.plugin(), socket: options.socket, log });
+  // The child of no one, as under a supervisor or in a container, has no parent to lose.
+  const followParent = !options.detached && process.ppid > 1;
+  endWhenDone(server, { log, followParent });
+}
+
+function fail(code: number, err: unknown): void {
+  const reason = err instanceof Error ? err.message : String(err);
+  process.stderr.write(`session-guard-server: ${reason}\n`);
+  process.exitCode = code;
+}

@@ -1,0 +1,58 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { Host } from './host.ts';
+import type { HostOptions } from './host.ts';
+import { Listener } from './listener.ts';
+import { MsgpackTransport } from './msgpack.ts';
+import type { SocketFile } from './socket-file.ts';
+
+/** How long a stop waits for connections to become quiet, and for the plugin to write what is pending. */
+const CONNECTIONS_MS = 1000;
+const CLOSE_MS = 3000;
+
+export interface ServeOptions extends HostOptions {
+  /** Path of the unix socket. */
+  readonly socket: string;
+}
+
+/** A plugin server that listens. */
+export interface RunningServer {
+  readonly socketFile: SocketFile;
+  /** Takes no new requests, finishes the running ones, closes the plugin. Never rejects; later calls join the first. */
+  drain(): Promise<void>;
+}
+
+/** Starts to serve. Rejects when the socket cannot be bound. */
+export async function serve(options: ServeOptions): Promise<RunningServer> {
+  const host = new Host(options);
+  const listener = new Listener([new MsgpackTransport(host)], host.log);
+  const socketFile = await listener.listen(options.socket);
+  const { name, version } = host.plugin;
+  host.log.info({ event: 'listening', plugin: name, version, socket: options.socket }, 'listening');
+  let drained: Promise<void> | undefined;
+  return { socketFile, drain: () => (drained ??= drain(host, listener, socketFile)) };
+}
+
+async function drain(host: Host, listener: Listener, socketFile: SocketFile): Promise<void> {
+  host.isDraining = true;
+  listener.stopAccepting();
+  socketFile.remove();
+  await host.idle(); // no later than the deadline of the youngest request
+  await listener.endConnections(CONNECTIONS_MS);
+  try {
+    await within(CLOSE_MS, host.plugin.close());
+  } catch (err) {
+    host.log.error({ event: 'close-failed', err }, 'the plugin did not close');
+  }
+}
+
+async function within(milliseconds: number, task: Promise<void>): Promise<void> {
+  const abort = new AbortController();
+  const timeout = delay(milliseconds, undefined, { signal: abort.signal }).then(() => {
+    throw new Error(`not done after ${milliseconds} ms`);
+  });
+  try {
+    await Promise.race([task, timeout]);
+  } finally {
+    abort.abort();
+  }
+}

@@ -1,0 +1,70 @@
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import type { LogLevel } from '../log.ts';
+import { PROTOCOLS } from './dump.ts';
+import type { Protocol } from './dump.ts';
+
+/** Kong's own defaults: its prefix, and `<prefix>/<name of the server>.socket` (kong-protocol.md A.1). */
+const DEFAULT_PREFIX = '/usr/local/kong';
+const SOCKET_NAME = 'session-guard-server.socket';
+const DEFAULT_PROTOCOL: Protocol = 'msgpack';
+const LOG_LEVELS: readonly LogLevel[] = ['debug', 'info', 'warn', 'error', 'silent'];
+
+export const USAGE = `session-guard-server [options]
+
+Runs the session-guard plugin for Kong. Without options it is what Kong expects of
+/usr/local/bin/session-guard-server.
+
+  --prefix <dir>        Kong's prefix (${DEFAULT_PREFIX})
+  --socket <path>       unix socket (<prefix>/${SOCKET_NAME})
+  --log-level <level>   ${LOG_LEVELS.join(', ')} (info); lines of JSON on stderr
+  --detached            keep running when the process that started the server ends
+  -dump, --dump         print the plugin's description for Kong's query command and exit
+  --protocol <name>     what the dump tells Kong to speak: ${Object.keys(PROTOCOLS).join(', ')} (${DEFAULT_PROTOCOL})
+  --version, --help
+`;
+
+export interface Options {
+  readonly command: 'serve' | 'dump' | 'version' | 'help';
+  readonly protocol: Protocol;
+  readonly socket: string;
+  readonly logLevel: LogLevel;
+  readonly detached: boolean;
+}
+
+/** Throws an Error whose message tells the user what is wrong. */
+export function parseOptions(argv: readonly string[]): Options {
+  const { values } = parseArgs({
+    // Kong calls `<path> -dump`, in the manner of Go.
+    args: argv.map((arg) => (arg === '-dump' ? '--dump' : arg)),
+    options: {
+      prefix: { type: 'string', default: DEFAULT_PREFIX },
+      socket: { type: 'string' },
+      'log-level': { type: 'string', default: 'info' },
+      detached: { type: 'boolean', default: false },
+      dump: { type: 'boolean', default: false },
+      protocol: { type: 'string', default: DEFAULT_PROTOCOL },
+      version: { type: 'boolean', default: false },
+      help: { type: 'boolean', default: false },
+    },
+  });
+  return {
+    command: commandOf(values),
+    protocol: oneOf(Object.keys(PROTOCOLS) as Protocol[], values.protocol, '--protocol'),
+    socket: values.socket ?? join(values.prefix, SOCKET_NAME),
+    logLevel: oneOf(LOG_LEVELS, values['log-level'], '--log-level'),
+    detached: values.detached,
+  };
+}
+
+function commandOf(values: { help: boolean; version: boolean; dump: boolean }): Options['command'] {
+  if (values.help) return 'help';
+  if (values.version) return 'version';
+  return values.dump ? 'dump' : 'serve';
+}
+
+function oneOf<T extends string>(known: readonly T[], value: string, option: string): T {
+  const found = known.find((name) => name === value);
+  if (found === undefined) throw new Error(`${option} must be one of ${known.join(', ')}`);
+  return found;
+}
