@@ -1,0 +1,234 @@
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { existsSync, readFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { after, before, describe, test } from 'node:test';
+import { createAdmin, createStartConfig } from '../support/gateway/admin/index.ts';
+import type { ExternalPlugin } from '../support/gateway/admin/index.ts';
+import type { Schema, Table } from '../support/gateway/admin/schema.ts';
+import { Entities } from '../support/gateway/entities.ts';
+
+/** Conversations recorded from a real Kong 3.9.1; they are beside a working copy, not in the repository. */
+const TRACES = new URL('../../../shared/kong-traces/', import.meta.url);
+const skip = !existsSync(TRACES) && `no recordings of Kong at ${TRACES.pathname}`;
+
+/** Pairs that the stand-in cannot replay, by `group: name`, with the reason. */
+const NOT_REPLAYED: ReadonlyMap<string, string> = new Map();
+
+/** Entities that were there before the recording began. */
+const BEFORE: readonly [path: string, body: Table][] = [
+  [
+    '/consumers/ac09f9b8-972e-4024-8581-faecbad246ad',
+    { username: 'alice', custom_id: 'c-alice', tags: ['team-a'] },
+  ],
+  ['/consumers/d2a2771c-5157-4dc7-8ecf-d59288f221e7', { username: 'anonymous' }],
+];
+
+const JSON_TYPE: [string, string][] = [['content-type', 'application/json']];
+
+interface Pair {
+  readonly name: string;
+  readonly request: {
+    readonly method: string;
+    readonly path: string;
+    readonly headers: readonly (readonly [name: string, value: string | number])[];
+    readonly body?: string;
+  };
+  readonly response: { readonly status: number; readonly body: Table | string };
+}
+
+interface Gateway {
+  send(method: string, path: string, headers: [string, string][], body?: string): Promise<Response>;
+  /** The id of the next entity. */
+  nextId: string | undefined;
+  readonly entities: Entities;
+  close(): void;
+}
+
+if (skip && process.env['CI'] === 'true') throw new Error(skip);
+if (skip) console.log(`SKIPPED: ${skip}`);
+
+describe('the Admin API answers as Kong did', { skip }, () => {
+  const entities = new Entities();
+  const groups = [
+    'services-routes',
+    'consumers-credentials',
+    'plugin-create',
+    'plugin-invalid',
+    'form-encoded',
+    'schema',
+    'bundled-plugins',
+    'plugin-required',
+    'plugin-required-record',
+  ];
+  for (const group of groups)
+    test(group, async (context) => {
+      const gateway = await start(entities, { name: 'session-guard', schema: recorded(group) });
+      context.after(() => gateway.close());
+      if (group === 'services-routes')
+        for (const [path, body] of BEFORE) await put(gateway, path, body);
+      const pairs = readPairs(group);
+      const replaced = new Map<string, string>();
+      for (const [index, pair] of pairs.entries()) {
+        const title = `${group}: ${pair.name}`;
+        const reason = NOT_REPLAYED.get(title);
+        await context.test(title, { skip: reason ?? false }, () => replay(gateway, pair, replaced));
+        for (const id of unmentionedAfter(pairs, index))
+          await gateway.send('DELETE', `/plugins/${id}`, []);
+      }
+    });
+
+  after(() => {
+    for (const [title, reason] of NOT_REPLAYED) console.log(`NOT REPLAYED: ${title}: ${reason}`);
+    console.log(`${NOT_REPLAYED.size} recorded pairs of the Admin API are not replayed`);
+  });
+});
+
+describe('a plugin instance is started with the configuration Kong sent', { skip }, () => {
+  const plugin = { name: 'session-guard', schema: skip ? { fields: [] } : recorded('schema') };
+  let gateway: Gateway;
+  before(async () => {
+    gateway = await start(new Entities(), plugin);
+    await put(gateway, '/services/s', { url: 'http://127.0.0.1:9000' });
+  });
+  after(() => gateway.close());
+
+  for (const trace of [
+    '01-start-default-config',
+    '01-start-rich-config',
+    '01-start-empty-collections',
+    '15-vault-start',
+  ])
+    test(trace, async () => {
+      const { config, environment, started } = readStart(trace);
+      const startConfig = createStartConfig({ plugins: [plugin], env: environment });
+      await put(gateway, `/routes/${String(started['route_id'])}`, {
+        paths: [`/${trace}`],
+        service: { name: 's' },
+      });
+      gateway.nextId = String(started['__plugin_id']);
+      const created = await gateway.send(
+        'POST',
+        `/routes/${String(started['route_id'])}/plugins`,
+        JSON_TYPE,
+        JSON.stringify({
+          name: 'session-guard',
+          config,
+          instance_name: started['plugin_instance_name'],
+        }),
+      );
+      assert.equal(created.status, 201, await created.text());
+      const entity = gateway.entities.get('plugins', String(started['__plugin_id']));
+      assert.ok(entity);
+      assert.deepEqual(startConfig(entity, Number(started['__seq__'])), started);
+    });
+});
+
+async function start(entities: Entities, plugin: ExternalPlugin): Promise<Gateway> {
+  const gateway: Gateway = {
+    entities,
+    nextId: undefined,
+    send: (method, path, headers, body) =>
+      fetch(`http://127.0.0.1:${port}${path}`, {
+        method,
+        headers,
+        ...(body !== undefined && { body }),
+      }),
+    close: () => {
+      server.closeAllConnections();
+      server.close();
+    },
+  };
+  const newId = () => gateway.nextId ?? randomUUID();
+  const server = createServer(createAdmin(entities, { plugins: [plugin], newId }));
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  return gateway;
+}
+
+async function put(gateway: Gateway, path: string, body: Table): Promise<void> {
+  const response = await gateway.send('PUT', path, JSON_TYPE, JSON.stringify(body));
+  assert.equal(response.status, 200, await response.text());
+}
+
+/** Sends the request and compares the answer; ids are those of the recording, so that pages are in its order. */
+async function replay(gateway: Gateway, pair: Pair, replaced: Map<string, string>): Promise<void> {
+  const { request, response: expected } = pair;
+  const id = typeof expected.body === 'string' ? undefined : expected.body['id'];
+  gateway.nextId = typeof id === 'string' ? id : undefined;
+  const headers = request.headers
+    .filter(([name]) => name !== 'Content-Length')
+    .map(([name, value]): [string, string] => [name, String(value)]);
+  const response = await gateway.send(request.method, request.path, headers, request.body);
+  let text = await response.text();
+  if (pair.name.endsWith('generated key') && typeof expected.body !== 'string') {
+    const { key } = JSON.parse(text) as { key: string };
+    assert.match(key, /^[\w-]{32}$/);
+    replaced.set(key, String(expected.body['key']));
+  }
+  for (const [made, original] of replaced) text = text.replaceAll(made, original);
+  assert.equal(response.status, expected.status, text);
+  if (typeof expected.body === 'string') assert.equal(text, expected.body);
+  else assert.deepEqual(JSON.parse(text, withoutTime), withoutTimes(expected.body));
+}
+
+/** Times are compared by their type only. */
+function withoutTime(name: string, value: unknown): unknown {
+  return name === 'created_at' || name === 'updated_at' ? typeof value : value;
+}
+
+function withoutTimes(body: Table): unknown {
+  return JSON.parse(JSON.stringify(body), withoutTime);
+}
+
+/** The recorder deleted each plugin after the last pair about it. */
+function unmentionedAfter(pairs: readonly Pair[], index: number): string[] {
+  const body = pairs[index]?.response.body;
+  const ids =
+    JSON.stringify(pairs[index]).match(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g) ?? [];
+  const later = JSON.stringify(pairs.slice(index + 1));
+  return body === undefined ? [] : ids.filter((id) => !later.includes(id));
+}
+
+function readPairs(group: string): Pair[] {
+  return JSON.parse(readFileSync(new URL(`admin-api/${group}.json`, TRACES), 'utf8')) as Pair[];
+}
+
+/** The schema of the recorded plugin; the variants require a secret and, in the database record, a url. */
+function recorded(group: string): Schema {
+  const shown = readPairs('schema')[0]?.response.body;
+  return JSON.parse(JSON.stringify(shown), (name: string, value: Table): unknown => {
+    if (!group.startsWith('plugin-required')) return value;
+    if (name === 'secret' || name === 'url') return { ...value, required: true };
+    if (name !== 'database' || group === 'plugin-required') return value;
+    return Object.fromEntries(
+      Object.entries(value).filter(([attribute]) => attribute !== 'required'),
+    );
+  }) as Schema;
+}
+
+/** What a trace of an instance's start says: the plugin's configuration, Kong's environment, what was sent. */
+function readStart(trace: string): {
+  config: Table;
+  environment: { [name: string]: string };
+  started: Table;
+} {
+  const lines = readFileSync(new URL(`${trace}.jsonl`, TRACES), 'utf8')
+    .trim()
+    .split('\n');
+  const [metadata, ...frames] = lines.map(
+    (line) => JSON.parse(line) as { [name: string]: unknown },
+  );
+  const start = frames
+    .map(({ frame }) => frame as unknown[])
+    .find((frame) => frame?.[2] === 'plugin.StartInstance');
+  const [{ Config: text }] = start?.[3] as [{ Config: string }];
+  return {
+    config: metadata?.['config'] as Table,
+    environment: (metadata?.['environment'] ?? {}) as { [name: string]: string },
+    started: JSON.parse(text) as Table,
+  };
+}
