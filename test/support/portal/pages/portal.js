@@ -7,7 +7,7 @@ const VIEWS = ['checking', 'unavailable', 'sign-in', 'account'];
 const WRONG = 'The user name or the password is wrong.';
 const ENDED = 'Your session has ended. Please sign in again.';
 const SIGNED_OUT = 'You are signed out. Every copy of the session’s cookie is worthless now.';
-const STILL_IN = 'Signing out did not work: the service does not answer. You are still signed in.';
+const NOT_OUT = 'Signing out did not work: the service does not answer. Please try again.';
 const UNREACHABLE = 'The service does not answer at the moment. Please try again.';
 
 const element = (id) => document.getElementById(id);
@@ -34,11 +34,12 @@ const isRefused = ({ status }) => status === 401 || status === 403;
 function show(view, { status = '', alert = '' } = {}) {
   if (view !== 'account') fill({});
   element('password').value = '';
-  const isNew = view !== current();
-  for (const id of VIEWS) element(id).hidden = id !== view;
   element('status').textContent = status;
   element('alert').textContent = alert;
-  if (isNew) element(`${view}-title`).focus();
+  if (view === current()) return;
+  element('form').reset();
+  for (const id of VIEWS) element(id).hidden = id !== view;
+  element(view === 'sign-in' ? 'username' : `${view}-title`).focus();
 }
 
 /** No account data stays in the document once the account view is gone. */
@@ -73,7 +74,7 @@ async function signOut() {
   const answer = await ask('DELETE', '?session_logout=true');
   if (answer.status === 200) show('sign-in', { status: SIGNED_OUT });
   else if (isRefused(answer)) show('sign-in', { status: ENDED });
-  else show('account', { alert: STILL_IN });
+  else show('account', { alert: NOT_OUT });
 }
 
 /** One thing at a time: a second click while an answer is awaited does nothing. */
