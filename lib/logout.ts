@@ -34,7 +34,7 @@ function decode(text: string): string | undefined {
 }
 
 async function bodyHas({ type, bytes }: RequestBody, name: string): Promise<boolean> {
-  const essence = type.split(';', 1)[0]?.trim().toLowerCase();
+  const essence = type.split(';', 1)[0]?.trim().toLowerCase() ?? '';
   switch (essence) {
     case 'application/x-www-form-urlencoded':
       return hasArgument(Buffer.from(bytes).toString(), name);

@@ -1,0 +1,84 @@
+import type { NewSession, Presented, Storage } from './storage.ts';
+import type { Session } from './session.ts';
+
+/** Cut-offs in a database: moments before which sessions count as ended (design.md §2). */
+export interface CutOffs {
+  now(): number;
+  /** The moment as far as this node may rely on it, `undefined` where only the database can tell. */
+  peek(session: Session): number | undefined;
+  load(session: Session): Promise<number>;
+  /** Ends a family until none of its cookies can be alive any more. */
+  add(session: Session): Promise<void>;
+}
+
+/** Clocks of nodes differ a little; a session from further in the future was not made by one of them. */
+const MAX_SKEW = 60_000;
+
+/**
+ * Sessions that live in their cookies. Without a database each copy of a cookie lives until its own timeouts end it,
+ * logout included; with one, `cutOffs` make an end final.
+ */
+export class CookieStorage implements Storage {
+  readonly #cutOffs: CutOffs | undefined;
+  readonly #clock: () => number;
+
+  constructor(cutOffs: CutOffs | undefined, clock: () => number = Date.now) {
+    this.#cutOffs = cutOffs;
+    this.#clock = clock;
+  }
+
+  now(): number {
+    return this.#cutOffs ? this.#cutOffs.now() : this.#clock();
+  }
+
+  peek({ session }: Presented): Session | null | undefined {
+    if (session === undefined || this.#isFromTheFuture(session)) return null;
+    if (this.#cutOffs === undefined) return session;
+    const cutOff = this.#cutOffs.peek(session);
+    return cutOff === undefined ? undefined : survives(session, cutOff);
+  }
+
+  async load(presented: Presented): Promise<Session | null> {
+    const { session } = presented;
+    if (session === undefined || this.#isFromTheFuture(session)) return null;
+    if (this.#cutOffs === undefined) return session;
+    return survives(session, await this.#cutOffs.load(session));
+  }
+
+  async create(session: NewSession, _lifetime: unknown, replaces?: Session): Promise<Session> {
+    if (replaces) await this.end(replaces);
+    const now = this.now();
+    return {
+      ...session,
+      generation: 0,
+      authenticatedAt: now,
+      renewedAt: now,
+      previousRenewedAt: undefined,
+      confirmedAt: undefined,
+      seenAt: now,
+    };
+  }
+
+  /** There is nobody to compare with: every copy renews for itself. */
+  async renew(session: Session): Promise<Session | null> {
+    const now = this.now();
+    return { ...session, generation: session.generation + 1, renewedAt: now, seenAt: now };
+  }
+
+  async end(session: Session): Promise<void> {
+    await this.#cutOffs?.add(session);
+  }
+
+  /** The last use is kept in the cookie, so the cookie is sent again once in a while. */
+  seen(session: Session, _generation: number, _lifetime: unknown, touchInterval: number): Session {
+    const now = this.now();
+    return now - session.seenAt < touchInterval ? session : { ...session, seenAt: now };
+  }
+
+  #isFromTheFuture({ authenticatedAt, renewedAt, seenAt }: Session): boolean {
+    return Math.max(authenticatedAt, renewedAt, seenAt) > this.now() + MAX_SKEW;
+  }
+}
+
+const survives = (session: Session, cutOff: number): Session | null =>
+  session.authenticatedAt <= cutOff ? null : session;

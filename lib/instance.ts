@@ -1,0 +1,81 @@
+import { parseConfig } from './config.ts';
+import type { Config } from './config.ts';
+import { Consumers } from './consumers.ts';
+import { report } from './events.ts';
+import { decide } from './guard.ts';
+import type { Decision, Guard } from './guard.ts';
+import { KeyRing } from './keys.ts';
+import { carryOut, readRequest, refuse } from './kong.ts';
+import type { Instance, Pdk } from './pdk.ts';
+import type { Request } from './request.ts';
+import { openStorage } from './storages.ts';
+import { DataCodec, TokenCodec } from './token.ts';
+
+/** Kong gives up on an answer after 60 s and lets the request pass (kong-protocol.md F3): far below that. */
+const DEADLINE = 5000;
+
+/** One node, one Kong: what it says about consumers is the same for all instances. */
+const consumers = new Consumers();
+
+/**
+ * The plugin under one configuration. Kong makes one for every worker and route and drops them without notice, so
+ * nothing in it needs closing.
+ */
+export class SessionGuard implements Instance {
+  readonly #guard: Guard;
+  readonly #deadline: number;
+  #hasWarned = false;
+
+  /** @throws SessionError ERR_CONFIG naming the field; Kong then answers 500 to the route's requests */
+  constructor(raw: unknown, deadline = DEADLINE) {
+    const config = parseConfig(raw);
+    const ring = new KeyRing(config.secrets, config.realm, longestLife(config));
+    const storage = openStorage(config, (now) => new DataCodec(ring, now));
+    this.#guard = { config, storage, consumers, codec: new TokenCodec(ring, 'session') };
+    this.#deadline = deadline;
+  }
+
+  /**
+   * Handles one request. Kong goes on with a request whose plugin throws, so nothing is thrown: what could not be
+   * decided is answered with 503 (ASVS 16.5.3).
+   */
+  async access(pdk: Pdk): Promise<void> {
+    try {
+      const { request, decision } = await within(this.#deadline, this.#decide(pdk));
+      await carryOut(decision, this.#guard.config, request, pdk);
+    } catch (error) {
+      report('handler_failed', { reason: error instanceof Error ? error.name : 'unknown' });
+      await refuse(pdk);
+    }
+  }
+
+  async #decide(pdk: Pdk): Promise<{ request: Request; decision: Decision }> {
+    const request = await readRequest(pdk);
+    const decision = await decide(this.#guard, request);
+    if (decision.kind === 'nobody' && !this.#hasWarned && !(await request.consumer())) {
+      this.#hasWarned = true;
+      report('no_auth_plugin');
+    }
+    return { request, decision };
+  }
+}
+
+/** Milliseconds that a token may live, 0 = without end. */
+const longestLife = ({ lifetime: { rolling, absolute } }: Config): number =>
+  rolling === 0 || absolute === 0 ? rolling || absolute : Math.min(rolling, absolute);
+
+class DeadlineError extends Error {
+  override readonly name = 'DeadlineError';
+}
+
+async function within<T>(milliseconds: number, work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const alarm = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new DeadlineError()), milliseconds);
+  });
+  try {
+    return await Promise.race([work, alarm]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

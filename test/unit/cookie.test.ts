@@ -1,0 +1,129 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { CookieSettings } from '../../lib/config.ts';
+import { deleteCookies, findOwnCookies, setCookies } from '../../lib/cookie.ts';
+
+const settings: CookieSettings = {
+  name: 'session',
+  path: '/',
+  domain: undefined,
+  sameSite: 'Strict',
+  httpOnly: true,
+  secure: true,
+};
+const isOurs = (value: string) => /^ours/.test(value);
+const find = (header: string, name = 'session') => findOwnCookies(header, name, isOurs);
+const nothing = find('');
+
+test('the name is matched octet by octet, nothing is decoded or unquoted', () => {
+  const cases: [header: string, values: string[]][] = [
+    ['session=ours1', ['ours1']],
+    ['a=b; session=ours1; c=d', ['ours1']],
+    ['a=b;session=ours1', ['ours1']],
+    ['session=ours1; session=ours2', ['ours1', 'ours2']],
+    ['SESSION=ours1; Session=ours2', []],
+    ['session =ours1', []],
+    ['session= ours1', []],
+    ['session="ours1"', []],
+    ['xsession=ours1; sessions=ours2', []],
+    ['=session=ours1; session', []],
+    ['\u00a0session=ours1', []],
+    ['$Version=1; session=ours1', ['ours1']],
+    ['session=theirs; session=ours1', ['ours1']],
+    ['__proto__=x; constructor=y', []],
+  ];
+  for (const [header, values] of cases) assert.deepEqual(find(header).values, values, header);
+});
+
+test('names with characters that mean something in a regular expression are names', () => {
+  assert.deepEqual(find('$4m04$=ours1', '$4m04$').values, ['ours1']);
+  assert.deepEqual(find('aXb=ours1', 'a.b').values, []);
+});
+
+test('the rest of the header keeps its order and every octet', () => {
+  const cases: [header: string, rest: string | undefined][] = [
+    ['a=1; session=ours1;  b=\xe9"; c', 'a=1;  b=\xe9"; c'],
+    ['session=ours1; b=2', 'b=2'],
+    ['a=1; session=ours1', 'a=1'],
+    ['session=ours1', ''],
+    ['session=theirs; a=1', undefined],
+    ['a=1', undefined],
+    ['session=theirs; session=ours1', 'session=theirs'],
+    ['session=ours1; session2=other', 'session2=other'],
+  ];
+  for (const [header, rest] of cases) assert.equal(find(header).rest, rest, header);
+});
+
+test('a Set-Cookie line has the configured attributes and no others', () => {
+  assert.deepEqual(setCookies(settings, 'v', nothing), [
+    'session=v; Path=/; HttpOnly; Secure; SameSite=Strict',
+  ]);
+  const open = { ...settings, sameSite: undefined, httpOnly: false, secure: false };
+  assert.deepEqual(setCookies({ ...open, domain: '.xyz.com', path: '/p' }, 'v', nothing), [
+    'session=v; Domain=.xyz.com; Path=/p',
+  ]);
+});
+
+test('a deletion names the same cookie: same name, Path, Domain, Secure and SameSite', () => {
+  const sub = { ...settings, domain: 'xyz.com' };
+  assert.deepEqual(deleteCookies(sub, find('session=ours1')), [
+    'session=; Max-Age=0; Domain=xyz.com; Path=/; Expires=Thu, 01 Jan 1970 00:00:00 GMT; HttpOnly; Secure; SameSite=Strict',
+  ]);
+  assert.deepEqual(deleteCookies(settings, find('session=theirs; session2=x')), []);
+});
+
+/** What a browser would send back. */
+const header = (lines: string[]): string =>
+  lines.map((line) => line.slice(0, line.indexOf(';'))).join('; ');
+
+test('a long value is cut into cookies of at most 4096 octets and joined again', () => {
+  for (const length of [100, 4087, 4088, 4089, 8000, 12_345, 36_700]) {
+    const value = `ours${'x'.repeat(length - 4)}`;
+    const lines = setCookies(settings, value, nothing);
+    for (const pair of header(lines).split('; ')) assert.ok(pair.length <= 4096, `${length}`);
+    const found = find(`a=1; ${header(lines)}; b=2`);
+    assert.ok(found.values[0] === value, `${length}`);
+    assert.equal(found.rest, 'a=1; b=2');
+    assert.equal(deleteCookies(settings, found).length, lines.length);
+  }
+});
+
+test('more than nine cookies are too many', () => {
+  assert.throws(() => setCookies(settings, 'x'.repeat(36_900), nothing), { code: 'ERR_TOO_LARGE' });
+});
+
+test('chunks that are missing, swapped, foreign or cut otherwise are no value', () => {
+  const lines = setCookies(settings, `ours${'x'.repeat(9000)}`, nothing);
+  const [one = '', two = '', three = ''] = header(lines).split('; ');
+  const moved = `${one.slice(0, -1)}; session2=x${two.slice('session2='.length)}; ${three}`;
+  const headers = [
+    `${one}; ${three}`,
+    `${one}; ${two}`,
+    `${two}; ${three}`,
+    `${one}; ${three.replace('session3', 'session2')}; ${two.replace('session2', 'session3')}`,
+    `${one}; ${two.replace('session2', 'session02')}; ${three}`,
+    moved,
+    one.replace('3~', '2~') + `; ${two}; ${three}`,
+    one.replace('3~', '9~') + `; ${two}; ${three}`,
+    one.replace('3~', '0~'),
+    'session=1~ours',
+    'session=2~ours; session2=x',
+  ];
+  for (const bad of headers) assert.equal(find(bad).values.length, 0, bad.slice(0, 40));
+});
+
+test('a shorter value deletes the chunks of a longer one before it', () => {
+  const long = setCookies(settings, `ours${'x'.repeat(9000)}`, nothing);
+  const lines = setCookies(settings, 'ours-short', find(header(long)));
+  assert.deepEqual(
+    lines.map((line) => line.slice(0, line.indexOf(';'))),
+    ['session=ours-short', 'session2=', 'session3='],
+  );
+});
+
+test('only the first few cookies of our name are tried, all are kept from the upstream', () => {
+  const many = Array.from({ length: 20 }, (_, index) => `session=ours${index}`).join('; ');
+  const found = find(`${many}; a=1`);
+  assert.equal(found.values.length, 6);
+  assert.equal(found.rest, 'a=1');
+});
