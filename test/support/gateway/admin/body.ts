@@ -89,6 +89,7 @@ function containerFor(path: readonly (string | number)[]): Json[] | Table {
 
 function inferredValue(value: Json, field: Field): Json {
   if (value === '' || value === null) return null;
+  if (field.type === undefined) return value;
   switch (field.type) {
     case 'integer':
     case 'number':
@@ -105,7 +106,7 @@ function inferredValue(value: Json, field: Field): Json {
     case 'record':
     case 'foreign':
       return isTable(value) ? inferred(value, field) : value;
-    default:
+    case 'string':
       return value;
   }
 }

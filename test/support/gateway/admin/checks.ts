@@ -2,13 +2,20 @@ import type { Json } from '../entities.ts';
 import { fieldAt, isReference, isTable, valueAt } from './schema.ts';
 import type { Conditional, ConditionalAtLeastOneOf, EntityCheck, Field } from './schema.ts';
 import type { Schema, Table } from './schema.ts';
-import { validateField } from './validate.ts';
+import { REQUIRED, validateField } from './validate.ts';
 import type { Problem, Problems } from './validate.ts';
 
 /** Runs the checks across fields and adds what they find to `problems` (`run_entity_checks` of Kong). */
 export function entityProblems(schema: Schema | Field, data: Table, problems: Problems): void {
   for (const check of schema.entity_checks ?? []) {
-    if (fieldsOf(check).some((path) => isReferenceIn(schema, data, path))) continue;
+    const { fields, needed } = fieldsOf(check);
+    // Nobody knows what a vault reference will be.
+    if (fields.some((path) => isReferenceIn(schema, data, path))) continue;
+    const absent = needed.filter((path) => valueAt(data, path) === undefined);
+    // With nothing at all to look at, there is nothing to check but that something is there.
+    if (absent.length > 0 && fields.every((path) => valueAt(data, path) === undefined)) continue;
+    for (const path of absent) place(problems, path, 'field required for entity check');
+    if (absent.length > 0) continue;
     const problem = problemOf(check, schema, data, problems);
     if (problem === undefined) continue;
     const found = problems['@entity'];
@@ -16,14 +23,17 @@ export function entityProblems(schema: Schema | Field, data: Table, problems: Pr
   }
 }
 
-function fieldsOf(check: EntityCheck): readonly string[] {
-  const { conditional, conditional_at_least_one_of: either, ...lists } = check;
-  if (conditional) return [conditional.if_field, conditional.then_field];
-  if (either) return [either.if_field, ...either.then_at_least_one_of];
-  return Object.values<readonly string[] | undefined>(lists).flatMap((names) => names ?? []);
+/** The fields that a check looks at, and those among them that it cannot do without. */
+function fieldsOf(check: EntityCheck): { fields: readonly string[]; needed: readonly string[] } {
+  const { conditional: one, conditional_at_least_one_of: either, ...lists } = check;
+  if (one) return { fields: [one.if_field, one.then_field], needed: [one.if_field] };
+  if (either) return { fields: [either.if_field, ...either.then_at_least_one_of], needed: [] };
+  const fields = Object.values<readonly string[] | undefined>(lists).flatMap(
+    (names) => names ?? [],
+  );
+  return { fields, needed: check.only_one_of ?? check.distinct ?? [] };
 }
 
-/** A check is skipped where one of its values is a vault reference: nobody knows what it will be. */
 function isReferenceIn(schema: Schema | Field, data: Table, path: string): boolean {
   return fieldAt(schema, path)?.referenceable === true && isReference(valueAt(data, path));
 }
@@ -36,39 +46,44 @@ function problemOf(
 ): string | undefined {
   const set = (names: readonly string[]) => names.filter((name) => isSet(valueAt(data, name)));
   const { at_least_one_of: some, only_one_of: one, distinct } = check;
-  const { mutually_required: all, mutually_exclusive: exclusive } = check;
   if (some && set(some).length === 0)
     return `at least one of these fields must be non-empty: ${quoted(some)}`;
   if (one && set(one).length !== 1)
     return `exactly one of these fields must be non-empty: ${quoted(one)}`;
   if (distinct && hasDuplicates(set(distinct).map((name) => valueAt(data, name))))
     return `values of these fields must be distinct: ${quoted(distinct)}`;
+  if (check.conditional) return problemOfConditional(check.conditional, schema, data, problems);
+  if (check.conditional_at_least_one_of)
+    return problemOfEither(check.conditional_at_least_one_of, schema, data);
+  // These two, alone, do not run over fields that are wrong already.
+  const { mutually_required: all, mutually_exclusive: exclusive } = check;
+  const names = all ?? exclusive ?? [];
+  if (names.some((name) => problems[name] !== undefined)) return undefined;
   if (all && set(all).length > 0 && set(all).length < all.length)
     return `all or none of these fields must be set: ${quoted(all)}`;
   if (exclusive && set(exclusive).length > 1)
     return `only one or none of these fields must be set: ${quoted(exclusive)}`;
-  if (check.conditional) return conditional(check.conditional, schema, data, problems);
-  if (check.conditional_at_least_one_of)
-    return conditionalAtLeastOneOf(check.conditional_at_least_one_of, schema, data);
   return undefined;
 }
 
 /** If one field matches, another one must match too; the other one's problem is also reported at its place. */
-function conditional(
+function problemOfConditional(
   check: Conditional,
   schema: Schema | Field,
   data: Table,
   problems: Problems,
 ): string | undefined {
   if (!matches(schema, data, check.if_field, check.if_match)) return undefined;
+  const value = valueAt(data, check.then_field) ?? null;
   const field = { ...fieldAt(schema, check.then_field), ...check.then_match };
-  const problem = validateField(field, valueAt(data, check.then_field) ?? null);
+  const isMissing = check.then_match.required === true && value === null;
+  const problem = isMissing ? REQUIRED : validateField(field, value);
   if (problem === undefined) return undefined;
   place(problems, check.then_field, problem);
   return check.then_err ?? `failed conditional validation given value of field '${check.if_field}'`;
 }
 
-function conditionalAtLeastOneOf(
+function problemOfEither(
   check: ConditionalAtLeastOneOf,
   schema: Schema | Field,
   data: Table,

@@ -7,7 +7,7 @@ import type { Definition } from './definitions.ts';
 import * as errors from './errors.ts';
 import { fill, merge, withShorthands } from './fill.ts';
 import type { Source } from './fill.ts';
-import { eachField, isTable } from './schema.ts';
+import { eachField, isTable, textOf } from './schema.ts';
 import type { Schema, Table } from './schema.ts';
 import { isUuid, validate } from './validate.ts';
 
@@ -40,7 +40,7 @@ export class Dao {
   insert(definition: Definition, input: Table): Entity {
     const schema = this.schemaOf(definition, input);
     const data = this.#checked(schema, fill(schema, input, 'insert', this.#source));
-    const id = String(data['id']);
+    const id = textOf(data['id'] ?? null);
     if (this.#entities.get(definition.kind, id)) throw errors.primaryKeyViolation(id);
     return this.#store(definition, data, input);
   }

@@ -265,7 +265,9 @@ export function definitionOf(kind: string): Definition | undefined {
 
 /** As `socket.url` splits it: a text without a scheme is all path. */
 function partsOfUrl(url: Json): Table {
-  const parts = /^(?:([a-z][\w+.-]*):)?(?:\/\/([^/?#:]*)(?::(\d+))?)?([^?#]*)/i.exec(String(url));
+  const parts = /^(?:([a-z][\w+.-]*):)?(?:\/\/([^/?#:]*)(?::(\d+))?)?([^?#]*)/i.exec(
+    typeof url === 'string' ? url : '',
+  );
   const [, scheme, host, port, path] = parts ?? [];
   const protocol = scheme ?? (port === '443' ? 'https' : 'http');
   return {

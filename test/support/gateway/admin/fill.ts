@@ -1,7 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import type { Json } from '../entities.ts';
+import { schemaViolation } from './errors.ts';
 import { eachField, isTable } from './schema.ts';
 import type { Field, Schema, Table } from './schema.ts';
+import { validateField } from './validate.ts';
 
 /** What Kong is about to do with the data; only `update` leaves missing fields missing. */
 export type Context = 'insert' | 'update' | 'upsert' | 'select';
@@ -57,6 +59,8 @@ function expandShorthands(schema: Schema | Field, data: Table): Table {
   for (const [name, shorthand] of Object.entries(schema.shorthands ?? {})) {
     const { [name]: value, ...others } = expanded;
     if (value === undefined) continue;
+    const problem = validateField(shorthand.field, value);
+    if (problem !== undefined) throw schemaViolation({ [name]: problem });
     expanded = merge(schema, shorthand.expand(value), others);
   }
   return expanded;
@@ -90,6 +94,8 @@ function fillField(
     return context === 'update' ? undefined : missing(field, context, source);
   // JSON's {} and [] are one thing in Lua: an empty table.
   if (field.type === 'record') {
+    // In Lua false, too, is missing where a record is expected.
+    if (value === false) return missing(field, context, source);
     if (Array.isArray(value) && value.length === 0) return fill(field, {}, context, source);
     return isTable(value) ? fill(field, value, context, source) : value;
   }

@@ -4,7 +4,7 @@ import type { Dao } from './dao.ts';
 import { definitionOf } from './definitions.ts';
 import { AdminError, notFound } from './errors.ts';
 import type { Call, Reply } from './resources.ts';
-import { fieldAt } from './schema.ts';
+import { fieldAt, textOf } from './schema.ts';
 import type { Schema } from './schema.ts';
 
 /** Answers the paths that are no entities: `/`, `/status`, and the schemas of plugins. */
@@ -35,7 +35,7 @@ function only(method: string, call: Call, body: () => Json): Reply {
 
 function node(catalogue: Catalogue, dao: Dao): Json {
   const plugins = definitionOf('plugins');
-  const used = plugins ? dao.list(plugins).map(({ name }) => String(name)) : [];
+  const used = plugins ? dao.list(plugins).map(({ name }) => textOf(name ?? null)) : [];
   return {
     version: '3.9.1',
     tagline: 'Welcome to kong',

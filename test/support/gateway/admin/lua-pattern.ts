@@ -1,6 +1,7 @@
 /** Lua's character classes as tests of one byte; the upper-case letter is the complement. */
 const CLASSES: { readonly [letter: string]: RegExp } = {
   a: /[A-Za-z]/,
+  // oxlint-disable-next-line no-control-regex -- they are what %c is
   c: /[\x00-\x1f\x7f]/,
   d: /[0-9]/,
   l: /[a-z]/,

@@ -120,6 +120,11 @@ export function valueAt(table: Json | undefined, path: string): Json | undefined
   return tail.length === 0 ? value : valueAt(value, tail.join('.'));
 }
 
+/** A scalar as Lua's `tostring` writes it. */
+export function textOf(value: Json): string {
+  return typeof value === 'object' ? JSON.stringify(value) : String(value);
+}
+
 /** A vault reference, which skips every validator of a referenceable field (kong/pdk/vault.lua). */
 export function isReference(value: Json | undefined): value is string {
   return typeof value === 'string' && value.startsWith('{vault://') && value.endsWith('}');

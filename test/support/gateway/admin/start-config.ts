@@ -2,7 +2,7 @@ import { idOf } from '../entities.ts';
 import type { Entity, Json } from '../entities.ts';
 import { Catalogue } from './catalogue.ts';
 import type { ExternalPlugin } from './catalogue.ts';
-import { eachField, fieldAt, isReference, isTable } from './schema.ts';
+import { eachField, fieldAt, isReference, isTable, textOf } from './schema.ts';
 import type { Field, Table } from './schema.ts';
 
 /** The id of the default workspace, which every entity is in. */
@@ -40,7 +40,7 @@ function bookkeeping(plugin: Entity, seq: number): Table {
   const ids = scope.map(([, id]) => id ?? '');
   const instance = plugin['instance_name'] ?? null;
   return {
-    __key__: ['plugins', plugin['name'], ...ids, '', WORKSPACE].join(':'),
+    __key__: ['plugins', textOf(plugin['name'] ?? ''), ...ids, '', WORKSPACE].join(':'),
     __seq__: seq,
     __plugin_id: plugin.id,
     __ws_id: WORKSPACE,

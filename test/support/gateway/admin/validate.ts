@@ -1,7 +1,7 @@
 import type { Json } from '../entities.ts';
 import { entityProblems } from './checks.ts';
 import { luaMatches } from './lua-pattern.ts';
-import { eachField, isReference, isTable } from './schema.ts';
+import { eachField, isReference, isTable, textOf } from './schema.ts';
 import type { Field, Schema, Table } from './schema.ts';
 
 /** What is wrong with a value: a sentence, or the problems of its parts (null: this element is fine). */
@@ -12,7 +12,7 @@ export interface Problems {
   [field: string]: Problem;
 }
 
-const REQUIRED = 'required field missing';
+export const REQUIRED = 'required field missing';
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 
 /** Validates filled data (`fill`) as `Schema:validate` of kong/db/schema/init.lua; undefined: all is well. */
@@ -48,11 +48,12 @@ export function isUuid(value: Json | undefined): value is string {
 
 function problemOfNull(field: Field): Problem | undefined {
   if (field.ne === null) return field.err ?? 'value must not be null';
-  if (field.eq !== undefined && field.eq !== null) return `value must be ${String(field.eq)}`;
+  if (field.eq !== undefined && field.eq !== null) return `value must be ${textOf(field.eq)}`;
   return field.required ? REQUIRED : undefined;
 }
 
 function problemOfType(field: Field, value: Json): Problem | undefined {
+  if (field.type === undefined) return undefined;
   switch (field.type) {
     case 'array':
       return Array.isArray(value) ? problemsOfList(field, value) : 'expected an array';
@@ -71,8 +72,6 @@ function problemOfType(field: Field, value: Json): Problem | undefined {
     case 'string':
     case 'boolean':
       return typeof value === field.type ? undefined : `expected a ${field.type}`;
-    default:
-      return undefined;
   }
 }
 
@@ -103,10 +102,10 @@ function problemOfReference(value: Json): Problem | undefined {
 
 function violationOfValue(field: Field, value: Json): string | undefined {
   const { eq, ne, not_one_of: not, one_of: some, gt, between } = field;
-  if (eq !== undefined && value !== eq) return `value must be ${String(eq)}`;
-  if (ne !== undefined && value === ne) return `value must not be ${String(value)}`;
-  if (not?.includes(value)) return `must not be one of: ${not.join(', ')}`;
-  if (some && !some.includes(value)) return `expected one of: ${some.join(', ')}`;
+  if (eq !== undefined && value !== eq) return `value must be ${textOf(eq)}`;
+  if (ne !== undefined && value === ne) return `value must not be ${textOf(value)}`;
+  if (not?.includes(value)) return `must not be one of: ${not.map(textOf).join(', ')}`;
+  if (some && !some.includes(value)) return `expected one of: ${some.map(textOf).join(', ')}`;
   if (gt !== undefined && !(Number(value) > gt)) return `value must be greater than ${gt}`;
   if (field.timestamp && !(Number(value) > 0)) return 'expected a valid timestamp';
   if (field.uuid && !isUuid(value)) return 'expected a valid UUID';
@@ -125,7 +124,7 @@ function violationOfContent(field: Field, value: Json): string | undefined {
   if (max !== undefined && length > max) return `length must be at most ${max}`;
   if (typeof value === 'string') return violationOfText(field, value);
   if (contains !== undefined && !(Array.isArray(value) && value.includes(contains)))
-    return `expected to contain: ${String(contains)}`;
+    return `expected to contain: ${textOf(contains)}`;
   return undefined;
 }
 

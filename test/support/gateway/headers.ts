@@ -1,0 +1,92 @@
+import { type LuaTable, type LuaValue, isTable, sequence } from './lua.ts';
+
+export type HeaderLine = readonly [name: string, value: string];
+
+/** Header lines in their order, names as sent, values as bytes (latin1). Names compare without case. */
+export class Headers {
+  #lines: HeaderLine[];
+
+  constructor(lines: Iterable<HeaderLine> = []) {
+    this.#lines = [...lines];
+  }
+
+  /** From the flat list that node calls raw headers. */
+  static fromRaw(raw: readonly string[]): Headers {
+    const lines: HeaderLine[] = [];
+    for (let i = 0; i + 1 < raw.length; i += 2) lines.push([raw[i] ?? '', raw[i + 1] ?? '']);
+    return new Headers(lines);
+  }
+
+  get lines(): readonly HeaderLine[] {
+    return this.#lines;
+  }
+
+  all(name: string): string[] {
+    return this.#lines.filter(([own]) => sameName(own, name)).map(([, value]) => value);
+  }
+
+  first(name: string): string | undefined {
+    return this.#lines.find(([own]) => sameName(own, name))?.[1];
+  }
+
+  has(name: string): boolean {
+    return this.#lines.some(([own]) => sameName(own, name));
+  }
+
+  /** Replaces every line of that name, at the place of the first; no values remove it. */
+  set(name: string, values: readonly string[]): void {
+    const at = this.#lines.findIndex(([own]) => sameName(own, name));
+    const kept = this.#lines.map(([own]) => !sameName(own, name));
+    const fresh = values.map((value): HeaderLine => [name, value]);
+    const before = this.#lines.slice(0, Math.max(0, at)).filter((_, i) => kept[i]);
+    const after = this.#lines.slice(Math.max(0, at)).filter((_, i) => kept[Math.max(0, at) + i]);
+    this.#lines = at === -1 ? [...this.#lines, ...fresh] : [...before, ...fresh, ...after];
+  }
+
+  add(name: string, values: readonly string[]): void {
+    this.#lines.push(...values.map((value): HeaderLine => [name, value]));
+  }
+
+  delete(name: string): void {
+    this.#lines = this.#lines.filter(([own]) => !sameName(own, name));
+  }
+
+  toRaw(): string[] {
+    return this.#lines.flat();
+  }
+}
+
+const sameName = (a: string, b: string): boolean => a.toLowerCase() === b.toLowerCase();
+
+/**
+ * A PDK header value as lines (pdk/private/checks.lua, normalize_multi_header): "" becomes one space, which
+ * leaves as an empty value; numbers and booleans become text; CR, LF and NUL are percent-encoded by nginx.
+ */
+export function headerValues(value: LuaValue): string[] {
+  if (isTable(value)) return sequence(value).map((element) => encodeControls(scalar(element)));
+  return [encodeControls(scalar(value))];
+}
+
+/** Lua's tostring of what validate_header lets through. */
+const scalar = (value: LuaValue): string => (isTable(value) ? '' : String(value));
+
+const encodeControls = (value: string): string =>
+  // oxlint-disable-next-line no-control-regex -- these three are what nginx encodes
+  value.replaceAll(/[\r\n\0]/g, (char) => encodeURIComponent(char));
+
+/** `{ name = value or { value, … } }` with lower-case names, of the first `max` lines (ngx.req.get_headers). */
+export function headerTable(headers: Headers, max: number): LuaTable {
+  return grouped(headers.lines.slice(0, max).map(([name, value]) => [name.toLowerCase(), value]));
+}
+
+/** A value that stands once as itself, one that stands repeatedly as a sequence. */
+export function grouped(pairs: readonly (readonly [string, LuaValue])[]): LuaTable {
+  const table = new Map<string, LuaValue>();
+  for (const [key, value] of pairs) {
+    const earlier = table.get(key);
+    if (earlier === undefined) table.set(key, value);
+    else if (Array.isArray(earlier)) earlier.push(value);
+    else table.set(key, [earlier, value]);
+  }
+  return table;
+}

@@ -1,0 +1,132 @@
+import {
+  type IncomingMessage,
+  STATUS_CODES,
+  type Server,
+  type ServerResponse,
+  createServer,
+} from 'node:http';
+import { type Http2ServerRequest, type Http2ServerResponse, createSecureServer } from 'node:http2';
+import type { AddressInfo, Server as NetServer, Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { TLSSocket } from 'node:tls';
+
+import type { Incoming } from './exchange.ts';
+import { Headers, type HeaderLine } from './headers.ts';
+
+type Request = IncomingMessage | Http2ServerRequest;
+type Response = ServerResponse | Http2ServerResponse;
+
+/** What serves the requests of a listener. */
+export interface Handler {
+  request(incoming: Incoming, respond: Respond): void;
+  upgrade(incoming: Incoming, client: { socket: Duplex; head: Buffer }): void;
+}
+
+/** Sends the head; the stream takes the body. */
+export type Respond = (status: number, headers: Headers) => NodeJS.WritableStream;
+
+/** Node's own limit is above nginx's, which the worker enforces. */
+const OPTIONS = { maxHeaderSize: 256 * 1024, keepAliveTimeout: 65_000 };
+
+export function createPlainListener(handler: Handler): Server {
+  return wire(createServer(OPTIONS), handler);
+}
+
+/** HTTPS with HTTP/2 where the client offers it. */
+export function createSecureListener(
+  tls: { key: string | Buffer; cert: string | Buffer },
+  handler: Handler,
+): NetServer {
+  const settings = { maxHeaderListSize: 256 * 1024 };
+  return wire(createSecureServer({ ...OPTIONS, ...tls, allowHTTP1: true, settings }), handler);
+}
+
+function wire<T extends NetServer>(server: T, handler: Handler): T {
+  server.on('request', (request: Request, response: Response) => {
+    handler.request(incomingOf(request), (status, headers) => writeHead(response, status, headers));
+  });
+  server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    socket.on('error', () => socket.destroy());
+    handler.upgrade(incomingOf(request), { socket, head });
+  });
+  return server;
+}
+
+export async function listen(server: NetServer, port: number, host: string): Promise<number> {
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(port, host, () => {
+      server.off('error', reject);
+      resolve();
+    });
+  });
+  return (server.address() as AddressInfo).port;
+}
+
+function incomingOf(request: Request): Incoming {
+  const socket = request.socket;
+  const tlsProtocol = socket instanceof TLSSocket ? (socket.getProtocol() ?? undefined) : undefined;
+  const isSecure = 'encrypted' in socket && socket.encrypted;
+  return {
+    method: request.method ?? 'GET',
+    target: request.url ?? '/',
+    httpVersion: request.httpVersion as Incoming['httpVersion'],
+    scheme: isSecure ? 'https' : 'http',
+    headers: headersOf(request),
+    peer: {
+      address: (socket.remoteAddress ?? '').replace(/^::ffff:/, ''),
+      port: socket.remotePort ?? 0,
+    },
+    localPort: socket.localPort ?? 0,
+    tlsProtocol,
+    readBody: () => readAll(request),
+  };
+}
+
+/** HTTP/2: `:authority` is Host, the crumbs of Cookie are one header (RFC 9113 8.2.3). */
+function headersOf(request: Request): Headers {
+  const lines = Headers.fromRaw(request.rawHeaders).lines;
+  if (request.httpVersionMajor < 2) return new Headers(lines);
+  const authority = lines.find(([name]) => name === ':authority');
+  const fields = lines.filter(([name]) => !name.startsWith(':') && name !== 'host');
+  const headers = new Headers([
+    ...(authority ? [['Host', authority[1]] as HeaderLine] : []),
+    ...fields,
+  ]);
+  const cookies = headers.all('cookie');
+  if (cookies.length > 0) headers.set('cookie', [cookies.join('; ')]);
+  return headers;
+}
+
+async function readAll(request: Request): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of request) chunks.push(chunk as Buffer);
+  return Buffer.concat(chunks);
+}
+
+/** HTTP/1: the lines as they are, in their order; HTTP/2: lower-case names, no connection headers. */
+function writeHead(response: Response, status: number, headers: Headers): NodeJS.WritableStream {
+  if ('stream' in response) {
+    const fields: { [name: string]: string[] } = {};
+    for (const [name, value] of headers.lines) {
+      if (!/^(connection|upgrade)$/i.test(name)) (fields[name.toLowerCase()] ??= []).push(value);
+    }
+    response.writeHead(status, fields);
+    return response;
+  }
+  response.sendDate = false;
+  const connection = response.shouldKeepAlive ? 'keep-alive' : 'close';
+  const raw = [...headers.toRaw(), 'Connection', connection];
+  response.writeHead(status, STATUS_CODES[status] ?? '', raw);
+  return response;
+}
+
+/** Closes a listener with the connections that are still open. */
+export async function closeListener(
+  server: NetServer,
+  sockets: ReadonlySet<Socket>,
+): Promise<void> {
+  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+  for (const socket of sockets) socket.destroy();
+  await closed;
+}

@@ -1,0 +1,107 @@
+import { connect, type Socket } from 'node:net';
+
+/** What a socket call fails with: the words of ngx.socket, which Kong logs and tells apart. */
+export class SocketError extends Error {
+  override readonly name = 'SocketError';
+}
+
+const REASONS: { [code: string]: string } = {
+  ECONNREFUSED: 'connection refused',
+  ENOENT: 'no such file or directory',
+  EACCES: 'permission denied',
+  ECONNRESET: 'connection reset by peer',
+  EPIPE: 'broken pipe',
+};
+
+const reasonOf = (error: NodeJS.ErrnoException): string =>
+  REASONS[error.code ?? ''] ?? error.message;
+
+/** A stream socket to the plugin server, read when somebody asks, as a cosocket is. */
+export class Connection {
+  readonly #socket: Socket;
+  #received = Buffer.alloc(0);
+  #fault: SocketError | undefined;
+  #wake: (() => void) | undefined;
+  /** How often a reader had to wait for the peer: the round trips. */
+  waits = 0;
+
+  private constructor(socket: Socket) {
+    this.#socket = socket;
+    socket.on('data', (chunk) => {
+      this.#received = Buffer.concat([this.#received, chunk]);
+      this.#wake?.();
+    });
+    socket.on('end', () => this.#fail('closed'));
+    socket.on('error', (error) => this.#fail(reasonOf(error)));
+    socket.on('close', () => this.#fail('closed'));
+  }
+
+  static open(path: string): Promise<Connection> {
+    return new Promise((resolve, reject) => {
+      const socket = connect(path);
+      const refuse = (error: NodeJS.ErrnoException): void =>
+        reject(new SocketError(reasonOf(error)));
+      socket.once('error', refuse);
+      socket.once('connect', () => {
+        socket.off('error', refuse);
+        resolve(new Connection(socket));
+      });
+    });
+  }
+
+  /** False once the peer closed, or sent something nobody asked for. */
+  get isQuiet(): boolean {
+    return this.#fault === undefined && this.#received.length === 0;
+  }
+
+  /** Runs `gone` when an idle connection stops being usable. */
+  watch(gone: () => void): void {
+    this.#wake = gone;
+  }
+
+  unwatch(): void {
+    this.#wake = undefined;
+  }
+
+  write(bytes: Buffer): void {
+    if (this.#fault !== undefined && !this.#socket.writable) throw this.#fault;
+    this.#socket.write(bytes);
+  }
+
+  /** Waits until more than `length` bytes are there and returns all of them, unread. */
+  async peekBeyond(length: number, timeoutMs: number): Promise<Buffer> {
+    if (this.#received.length <= length) this.waits++;
+    const deadline = Date.now() + timeoutMs;
+    while (this.#received.length <= length) {
+      if (this.#fault !== undefined) throw this.#fault;
+      await this.#arrival(deadline - Date.now());
+    }
+    return this.#received;
+  }
+
+  consume(length: number): void {
+    this.#received = this.#received.subarray(length);
+  }
+
+  destroy(): void {
+    this.#socket.destroy();
+  }
+
+  async #arrival(timeoutMs: number): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    try {
+      await new Promise<void>((resolve, reject) => {
+        this.#wake = resolve;
+        timer = setTimeout(() => reject(new SocketError('timeout')), Math.max(0, timeoutMs));
+      });
+    } finally {
+      clearTimeout(timer);
+      this.#wake = undefined;
+    }
+  }
+
+  #fail(reason: string): void {
+    this.#fault ??= new SocketError(reason);
+    this.#wake?.();
+  }
+}
