@@ -14,10 +14,12 @@ export interface DatabaseOptions {
   readonly database?: string | undefined;
   /** Lower case letters, digits and `_`. Default `session_guard`. */
   readonly schema?: string | undefined;
-  /** Encrypt the connection. */
+  /** Encrypt the connection. Default false, unless the URL asks for it. */
   readonly ssl?: boolean | undefined;
-  /** Encrypt it and refuse a certificate that no known authority vouches for. */
+  /** With `ssl`: refuse a certificate that no known authority vouches for. Default true. */
   readonly sslVerify?: boolean | undefined;
+  /** PEM of a private authority. */
+  readonly sslCa?: string | undefined;
   /** Connections at most, besides the one that listens. Default 10. */
   readonly poolSize?: number | undefined;
   /** Default 2000. */
@@ -29,6 +31,8 @@ export interface DatabaseOptions {
    * to a session. The server then knows no statement timeout; ours ends the connection instead.
    */
   readonly prepared?: boolean | undefined;
+  /** Create and upgrade the tables before the first statement. Default true; otherwise they are only checked. */
+  readonly migrate?: boolean | undefined;
   /** A way around the pooler, since LISTEN needs a connection of its own. Default: `url`. */
   readonly listenUrl?: string | undefined;
 }
@@ -63,7 +67,7 @@ const CLOSE_TIMEOUT = 5000;
 type Settings = ReturnType<typeof settingsOf>;
 
 function settingsOf(options: DatabaseOptions) {
-  const { schema = 'session_guard', ssl = false, sslVerify = false } = options;
+  const { schema = 'session_guard', sslVerify = true, sslCa } = options;
   return {
     connection: {
       ...(options.url === undefined
@@ -75,13 +79,14 @@ function settingsOf(options: DatabaseOptions) {
             database: options.database,
           })
         : { connectionString: options.url }),
-      ...((ssl || sslVerify) && { ssl: { rejectUnauthorized: sslVerify } }),
+      ...(options.ssl && { ssl: { rejectUnauthorized: sslVerify, ...(sslCa && { ca: sslCa }) } }),
     },
     schema,
     poolSize: options.poolSize ?? 10,
     connectTimeout: options.connectTimeout ?? 2000,
     statementTimeout: options.statementTimeout ?? 2000,
     prepared: options.prepared ?? true,
+    migrate: options.migrate ?? true,
     listenUrl: options.listenUrl,
   };
 }
@@ -128,6 +133,8 @@ function checkUrl(field: string, url: string | undefined): void {
 /** A pool with bounded waiting, and the clock of the database behind it. */
 export class Database {
   readonly schema: string;
+  /** Whether the tables are to be created and upgraded by whoever uses them. */
+  readonly migrates: boolean;
   readonly clock = new DatabaseClock();
   readonly #settings: Settings;
   readonly #pool: Pool;
@@ -138,6 +145,7 @@ export class Database {
 
   constructor(settings: Settings, forget: () => void) {
     this.schema = settings.schema;
+    this.migrates = settings.migrate;
     this.#settings = settings;
     this.#forget = forget;
     this.#pool = new Pool({
@@ -153,6 +161,11 @@ export class Database {
     // An idle connection that breaks is gone from the pool; one in use tells its query.
     this.#pool.on('error', () => {});
     this.#pool.on('connect', (client) => client.on('error', () => {}));
+  }
+
+  /** Milliseconds since the epoch, on the database's clock. */
+  now(): number {
+    return this.clock.now();
   }
 
   /**

@@ -1,0 +1,193 @@
+import { channel } from 'node:diagnostics_channel';
+import { Bus } from './bus.ts';
+import type { BusOptions, LogLine } from './bus.ts';
+import { Cache } from './cache.ts';
+import type { Database } from './database.ts';
+import type { Notice, Revocable, Revocation } from './notice.ts';
+import { Pruner } from './prune.ts';
+import { Readiness } from './readiness.ts';
+import type { Session } from './session.ts';
+import { Store } from './store.ts';
+import { applyTouch, Touches } from './touches.ts';
+
+/** Times in milliseconds. Whoever opens a database first in a process decides for all. */
+export interface BackendOptions {
+  /** Default: published on the diagnostics channel `session-guard.storage`. */
+  readonly log?: LogLine | undefined;
+  /** Sessions in the cache at most. Default 50,000. */
+  readonly cacheSize?: number | undefined;
+  readonly bus?: Pick<BusOptions, 'heartbeat' | 'heartbeatTimeout' | 'retry'> | undefined;
+  readonly pruneInterval?: number | undefined;
+}
+
+/** What a node knows about the cut-offs that mean a session. */
+export interface KnownCutOff extends Revocable {
+  readonly endedBefore: number;
+}
+
+const diagnostics = channel('session-guard.storage');
+const publish: LogLine = (event, fields) => {
+  if (diagnostics.hasSubscribers) diagnostics.publish({ event, ...fields });
+};
+
+const FLUSH_TIMEOUT = 3000;
+
+const backends = new Map<Database, Backend>();
+
+/** Everything that the plugin instances of this process share for one database. */
+export function openBackend(database: Database, options: BackendOptions = {}): Backend {
+  let backend = backends.get(database);
+  if (backend === undefined) {
+    backend = new Backend(database, options, () => backends.delete(database));
+    backends.set(database, backend);
+  }
+  return backend;
+}
+
+/** Writes what is pending and closes every connection; resolves within seconds whatever happens. */
+export async function closeAll(): Promise<void> {
+  await Promise.allSettled([...backends.values()].map((backend) => backend.close()));
+}
+
+export class Backend {
+  readonly database: Database;
+  readonly store: Store;
+  readonly sessions: Cache<Session>;
+  readonly cutOffs: Cache<KnownCutOff>;
+  readonly touches: Touches;
+  readonly readiness: Readiness;
+  readonly #bus: Bus;
+  readonly #pruner: Pruner;
+  readonly #log: LogLine;
+  readonly #forget: () => void;
+
+  constructor(database: Database, options: BackendOptions, forget: () => void) {
+    const log = options.log ?? publish;
+    this.database = database;
+    this.#log = log;
+    this.#forget = forget;
+    this.store = new Store(database);
+    this.readiness = new Readiness(database, log);
+    this.#bus = new Bus(database, {
+      ...options.bus,
+      log,
+      onNotice: (notice) => this.#hear(notice),
+      onListening: () => this.#reload(),
+    });
+    const cache = { max: options.cacheSize, isTrusted: () => this.#isTrusted() };
+    this.sessions = new Cache(cache);
+    this.cutOffs = new Cache(cache);
+    this.touches = this.#openTouches();
+    this.#pruner = new Pruner(this.store, {
+      log,
+      interval: options.pruneInterval,
+      ready: () => this.readiness.ready(),
+    });
+    this.#bus.start();
+    this.#pruner.start();
+  }
+
+  /** Ends a family. When this resolves nothing of it is accepted on this node. */
+  async end(family: string): Promise<void> {
+    await this.readiness.ready();
+    try {
+      await this.store.end(family);
+    } finally {
+      // Also when it failed: the database may have done it all the same.
+      this.forgetFamily(family);
+    }
+  }
+
+  /** A family has ended in the store. */
+  forgetFamily(family: string): void {
+    this.#revoke({ kind: 'family', target: family, before: Infinity });
+  }
+
+  /** Ends a family of sessions that are in cookies alone. `until`: when none of the cookies can be alive any more. */
+  endCookies(family: string, until: number): Promise<void> {
+    return this.#cut({ kind: 'family', target: family }, until);
+  }
+
+  /** Ends all sessions of a consumer that exist now; those in cookies too, as far as they end before `until`. */
+  async endConsumer(consumerId: string, until = Infinity): Promise<void> {
+    await this.#cut({ kind: 'consumer', target: consumerId }, until);
+    await this.#tidy(() => this.store.removeConsumer(consumerId));
+  }
+
+  /** Ends all sessions that began with a credential of a consumer. */
+  async endCredential(consumerId: string, credentialId: string, until = Infinity): Promise<void> {
+    await this.#cut({ kind: 'credential', target: credentialId }, until);
+    await this.#tidy(() => this.store.removeCredential(consumerId, credentialId));
+  }
+
+  /** Ends all sessions authenticated at `before` or earlier: milliseconds, at most and by default now. */
+  async endAll(before?: number, until = Infinity): Promise<void> {
+    await this.#cut({ kind: 'all', target: '' }, until, before);
+    await this.#tidy(() => this.store.removeEverything());
+  }
+
+  async close(): Promise<void> {
+    this.#forget();
+    this.#pruner.stop();
+    this.touches.stop();
+    await Promise.allSettled([atMost(FLUSH_TIMEOUT, this.touches.flush()), this.#bus.stop()]);
+    await this.database.close();
+  }
+
+  async #cut(
+    { kind, target }: Pick<Revocation, 'kind' | 'target'>,
+    until: number,
+    before?: number,
+  ): Promise<void> {
+    await this.readiness.ready();
+    const moment = await this.store.cut(kind, target, until, before);
+    this.#revoke({ kind, target, before: moment });
+  }
+
+  /** The cut-off has ended the sessions; their rows are dead weight that may as well go later. */
+  async #tidy(remove: () => Promise<void>): Promise<void> {
+    await remove().catch((error: unknown) => this.#log('tidying_failed', { error }));
+  }
+
+  #openTouches(): Touches {
+    return new Touches({
+      now: () => this.database.now(),
+      log: this.#log,
+      write: async (touches) => {
+        await this.readiness.ready();
+        await this.store.touch(touches);
+      },
+      onWritten: (touches) => {
+        for (const touch of touches) {
+          this.sessions.amend(touch.key, (session) => applyTouch(session, touch));
+        }
+      },
+    });
+  }
+
+  #isTrusted(): boolean {
+    return this.#bus.isHealthy && this.readiness.isReady;
+  }
+
+  #hear(notice: Notice): void {
+    if (notice === 'reload') this.#reload();
+    else if (notice === 'schema') this.readiness.recheck();
+    else this.#revoke(notice);
+  }
+
+  #revoke(revocation: Revocation): void {
+    this.touches.forget(this.sessions.revoke(revocation));
+    this.cutOffs.revoke(revocation);
+  }
+
+  #reload(): void {
+    this.sessions.clear();
+    this.cutOffs.clear();
+  }
+}
+
+async function atMost(milliseconds: number, work: Promise<void>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const limit = new Promise<void>((resolve) => (timer = setTimeout(resolve, milliseconds)));
+  await Promise.race([work, limit]).finally(() => clearTimeout(timer));
+}

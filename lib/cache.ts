@@ -1,0 +1,181 @@
+import { LRUCache } from 'lru-cache';
+import { isRevokedBy } from './notice.ts';
+import type { Revocable, Revocation } from './notice.ts';
+
+export interface CacheOptions {
+  /** Entries at most. Default 50,000. */
+  readonly max?: number | undefined;
+  /** Whether revocations of other nodes are known to arrive. */
+  readonly isTrusted: () => boolean;
+  /** Milliseconds that never go back. Default performance.now. */
+  readonly clock?: (() => number) | undefined;
+}
+
+/** A session, or what a node knows about one. */
+export interface Cacheable extends Revocable {
+  /** Of two answers the one with the higher generation is the newer one. */
+  readonly generation?: number;
+}
+
+interface Entry<V> {
+  /** `null`: known to be gone. */
+  readonly value: V | null;
+  /** Not later than the store's answer was true. */
+  readonly askedAt: number;
+}
+
+/** A question that several requests wait for. */
+interface Load<V> {
+  isSent: boolean;
+  result: Promise<V | null>;
+}
+
+/** How often a question is asked when revocations overtake its answer; then the session is gone. */
+const ATTEMPTS = 3;
+
+/**
+ * What this node knows of sessions, by their verified key: never by the cookie, of which there are several spellings.
+ * An answer of the store that was under way while the session was revoked is not believed.
+ */
+export class Cache<V extends Cacheable> {
+  readonly #entries: LRUCache<string, Entry<V>>;
+  readonly #keysOfFamily = new Map<string, readonly string[]>();
+  readonly #loads = new Map<string, Load<V>>();
+  /** When each question under way began, oldest first, counted in #sequence: revocations are kept for these. */
+  readonly #underWay = new Set<number>();
+  readonly #revocations: { readonly at: number; readonly revocation: Revocation }[] = [];
+  readonly #isTrusted: () => boolean;
+  readonly #clock: () => number;
+  #sequence = 0;
+  #clearedAt = 0;
+
+  constructor({ max = 50_000, isTrusted, clock = () => performance.now() }: CacheOptions) {
+    this.#isTrusted = isTrusted;
+    this.#clock = clock;
+    this.#entries = new LRUCache({
+      max,
+      dispose: ({ value }, key) => this.#unindex(value, key),
+    });
+  }
+
+  /** What is known and younger than `ttl` milliseconds; `null` = gone, `undefined` = ask the store. */
+  peek(key: string, ttl: number): V | null | undefined {
+    if (!this.#isTrusted()) return undefined;
+    const entry = this.#entries.get(key);
+    if (entry === undefined || this.#clock() - entry.askedAt >= ttl) return undefined;
+    return entry.value;
+  }
+
+  /**
+   * Asks the store through `question`, which reports when it leaves. Requests that come before that share it; a later
+   * one must not be told what was true before it came, perhaps from another node, and has a question of its own.
+   * `by` keeps apart those who may not share an answer.
+   */
+  load(
+    key: string,
+    by: string,
+    question: (onSent: () => void) => Promise<V | null>,
+  ): Promise<V | null> {
+    const name = `${by} ${key}`;
+    const current = this.#loads.get(name);
+    if (current && !current.isSent) return current.result;
+    const load: Load<V> = { isSent: false, result: Promise.resolve(null) };
+    this.#loads.set(name, load);
+    const onSent = () => {
+      load.isSent = true;
+    };
+    load.result = this.ask(key, () => question(onSent)).finally(() => {
+      if (this.#loads.get(name) === load) this.#loads.delete(name);
+    });
+    return load.result;
+  }
+
+  /**
+   * Remembers the store's answer to `question`. If the session was revoked meanwhile nobody knows which came first:
+   * then `again` is asked.
+   */
+  async ask(key: string, question: () => Promise<V | null>, again = question): Promise<V | null> {
+    for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+      const startedAt = ++this.#sequence;
+      const askedAt = this.#clock();
+      this.#underWay.add(startedAt);
+      try {
+        const value = await (attempt === 0 ? question() : again());
+        if (value && this.#wasRevoked(value, startedAt)) continue;
+        if (startedAt > this.#clearedAt) this.#remember(key, { value, askedAt });
+        return value;
+      } finally {
+        this.#underWay.delete(startedAt);
+        this.#forgetRevocations();
+      }
+    }
+    return null;
+  }
+
+  /** Forgets the sessions that a revocation means, and returns their keys. */
+  revoke(revocation: Revocation): readonly string[] {
+    if (this.#underWay.size > 0) this.#revocations.push({ at: ++this.#sequence, revocation });
+    const keys = this.#keysOf(revocation);
+    for (const key of keys) this.#entries.delete(key);
+    return keys;
+  }
+
+  /** Changes what is known about a session without making it any newer. */
+  amend(key: string, change: (value: V) => V): void {
+    const entry = this.#entries.peek(key);
+    if (entry?.value) this.#set(key, { ...entry, value: change(entry.value) });
+  }
+
+  /** Revocations may have been missed: of what is under way now nothing will be remembered either. */
+  clear(): void {
+    this.#clearedAt = ++this.#sequence;
+    this.#entries.clear();
+  }
+
+  #remember(key: string, entry: Entry<V>): void {
+    const known = this.#entries.peek(key);
+    if (known === undefined || !isNewer(known, entry)) this.#set(key, entry);
+  }
+
+  #set(key: string, entry: Entry<V>): void {
+    this.#entries.set(key, entry);
+    if (entry.value === null) return;
+    const { family } = entry.value;
+    const keys = this.#keysOfFamily.get(family) ?? [];
+    if (!keys.includes(key)) this.#keysOfFamily.set(family, [...keys, key]);
+  }
+
+  #unindex(value: V | null, key: string): void {
+    if (value === null) return;
+    const keys = this.#keysOfFamily.get(value.family)?.filter((other) => other !== key) ?? [];
+    if (keys.length > 0) this.#keysOfFamily.set(value.family, keys);
+    else this.#keysOfFamily.delete(value.family);
+  }
+
+  #keysOf(revocation: Revocation): readonly string[] {
+    if (revocation.kind === 'family') return this.#keysOfFamily.get(revocation.target) ?? [];
+    const keys: string[] = [];
+    for (const [key, { value }] of this.#entries.entries()) {
+      if (value && isRevokedBy(value, revocation)) keys.push(key);
+    }
+    return keys;
+  }
+
+  #wasRevoked(value: V, since: number): boolean {
+    return this.#revocations.some(
+      ({ at, revocation }) => at > since && isRevokedBy(value, revocation),
+    );
+  }
+
+  #forgetRevocations(): void {
+    const [oldest = Infinity] = this.#underWay;
+    const first = this.#revocations.findIndex(({ at }) => at > oldest);
+    this.#revocations.splice(0, first === -1 ? this.#revocations.length : first);
+  }
+}
+
+/** The higher generation, or else the later question. */
+function isNewer(one: Entry<Cacheable>, other: Entry<Cacheable>): boolean {
+  const difference = (one.value?.generation ?? NaN) - (other.value?.generation ?? NaN);
+  return difference > 0 || (!(difference < 0) && one.askedAt > other.askedAt);
+}

@@ -1,0 +1,131 @@
+import { readFile, readdir } from 'node:fs/promises';
+import type { Database } from './database.ts';
+import { SessionError } from './errors.ts';
+
+/** A step of the tables' history. A breaking one leaves tables that older code cannot work with. */
+export interface Migration {
+  readonly id: number;
+  /** SQL with `:SCHEMA` for the quoted schema. */
+  readonly sql: string;
+  readonly breaking: boolean;
+}
+
+interface Applied {
+  readonly id: number;
+  readonly breaking: boolean;
+}
+
+type Run = Parameters<Parameters<Database['transaction']>[1]>[0];
+
+/** A migration may rewrite a table, and waits for those of other nodes. Milliseconds for each statement. */
+const STATEMENT_TIMEOUT = 60_000;
+const DIRECTORY = new URL('migrations/', import.meta.url);
+
+/** The history as this version knows it, oldest first. */
+export async function readMigrations(): Promise<Migration[]> {
+  const names = (await readdir(DIRECTORY)).filter((name) => /^\d{6}_.*\.sql$/.test(name));
+  return Promise.all(
+    names.toSorted().map(async (name) => {
+      const sql = await readFile(new URL(name, DIRECTORY), 'utf8');
+      const breaking = sql.startsWith('--! breaking-change');
+      return { id: Number(name.slice(0, 6)), sql, breaking };
+    }),
+  );
+}
+
+/**
+ * The migrations that the database lacks, oldest first. Needs no right but to read.
+ * @throws SessionError ERR_SCHEMA if it has a breaking one that this version does not know
+ */
+export async function pendingMigrations(
+  database: Database,
+  migrations?: readonly Migration[],
+): Promise<Migration[]> {
+  const applied = await database.query<Applied>(readApplied(database.schema), []).then(
+    ({ rows }) => rows,
+    (error: unknown) => {
+      if (isUndefinedTable(error)) return [];
+      throw error;
+    },
+  );
+  return missing(migrations ?? (await readMigrations()), applied);
+}
+
+/**
+ * Brings the tables up to this version in one transaction. Nodes that start at the same time wait for one another,
+ * and whoever comes later finds nothing to do. Resolves with the ids it applied.
+ * @throws SessionError ERR_SCHEMA (also where the role may not change tables), ERR_STORE_UNAVAILABLE
+ */
+export async function migrate(
+  database: Database,
+  migrations?: readonly Migration[],
+): Promise<number[]> {
+  const all = migrations ?? (await readMigrations());
+  const { schema } = database;
+  try {
+    return await database.transaction(STATEMENT_TIMEOUT, async (run) => {
+      await run('select pg_advisory_xact_lock(hashtextextended($1, 0))', [`migrate ${schema}`]);
+      await prepare(run, schema);
+      const todo = missing(all, await run<Applied>(readApplied(schema).text));
+      for (const { id, sql, breaking } of todo) {
+        await run(sql.replaceAll(':SCHEMA', `"${schema}"`));
+        await run(`insert into "${schema}".migrations (id, breaking) values ($1, $2)`, [
+          id,
+          breaking,
+        ]);
+      }
+      // Nodes that run older code find out whether they can go on (bus.ts).
+      if (todo.length > 0) await run('select pg_notify($1, $2)', [schema, 'schema']);
+      return todo.map(({ id }) => id);
+    });
+  } catch (error) {
+    if (!isForbidden(error)) throw error;
+    throw new SessionError(
+      'ERR_SCHEMA',
+      `the role may not create the tables in schema ${schema}: run "session-guard migrate" with one that may`,
+      { cause: error },
+    );
+  }
+}
+
+async function prepare(run: Run, schema: string): Promise<void> {
+  // Not `create … if not exists` alone: that asks for the right to create even where nothing is created.
+  const [found] = await run<{ schema: unknown; migrations: unknown }>(
+    `select to_regnamespace('"${schema}"') as schema, to_regclass('"${schema}".migrations') as migrations`,
+  );
+  if (found?.schema === null) await run(`create schema "${schema}"`);
+  if (found?.migrations !== null) return;
+  await run(`create table "${schema}".migrations (
+    id integer primary key,
+    applied_at timestamptz not null default now(),
+    breaking boolean not null
+  )`);
+}
+
+const readApplied = (schema: string) => ({
+  name: 'migrations',
+  text: `select id, breaking from "${schema}".migrations`,
+});
+
+function missing(known: readonly Migration[], applied: readonly Applied[]): Migration[] {
+  const newest = known.at(-1)?.id ?? 0;
+  const stranger = applied.find(({ id, breaking }) => breaking && id > newest);
+  if (stranger) {
+    throw new SessionError(
+      'ERR_SCHEMA',
+      `the tables were changed by a newer version (migration ${stranger.id}) in a way this one cannot work with: upgrade it`,
+    );
+  }
+  const ids = new Set(applied.map(({ id }) => id));
+  return known.filter(({ id }) => !ids.has(id));
+}
+
+const codeOf = (error: unknown): unknown =>
+  error instanceof SessionError ? (error.cause as { code?: unknown } | undefined)?.code : undefined;
+
+/** SQLSTATE undefined_table, and invalid_schema_name for a schema that does not exist. */
+const isUndefinedTable = (error: unknown): boolean =>
+  ['42P01', '3F000'].includes(String(codeOf(error)));
+
+/** SQLSTATE insufficient_privilege. */
+const isForbidden = (error: unknown): boolean => codeOf(error) === '42501';

@@ -1,0 +1,73 @@
+import type { Session } from './session.ts';
+
+/** A session as the table has it: its data sealed. */
+export interface StoredSession {
+  readonly session: Omit<Session, 'data'>;
+  readonly sealed: Uint8Array;
+  /** Milliseconds; Infinity where nothing limits the session. */
+  readonly expiresAt: number;
+}
+
+/** The columns as Store selects them. Moments in milliseconds since the epoch. */
+export interface SessionRow {
+  key: Buffer;
+  handle: string;
+  family: string;
+  kind: number;
+  generation: number;
+  consumer_id: string;
+  credential_id: string | null;
+  audience: string;
+  realm: string;
+  subject: string | null;
+  data: Buffer;
+  authenticated_at: number;
+  renewed_at: number;
+  previous_renewed_at: number | null;
+  confirmed_at: number | null;
+  seen_at: number;
+  expires_at: number;
+  now: number;
+}
+
+const KINDS = ['session', 'remember'] as const;
+
+export const kindNumber = (kind: Session['kind']): number => KINDS.indexOf(kind);
+
+export function sessionOf(row: SessionRow): StoredSession {
+  const session = {
+    key: row.key.toString('base64url'),
+    handle: row.handle,
+    family: row.family,
+    kind: KINDS[row.kind] ?? 'session',
+    generation: row.generation,
+    consumerId: decodeText(row.consumer_id),
+    credentialId: row.credential_id === null ? undefined : decodeText(row.credential_id),
+    audience: decodeText(row.audience),
+    realm: decodeText(row.realm),
+    subject: row.subject === null ? undefined : decodeText(row.subject),
+    authenticatedAt: row.authenticated_at,
+    renewedAt: row.renewed_at,
+    previousRenewedAt: row.previous_renewed_at ?? undefined,
+    confirmedAt: row.confirmed_at ?? undefined,
+    seenAt: row.seen_at,
+  };
+  return { session, sealed: row.data, expiresAt: row.expires_at };
+}
+
+/**
+ * A byte string (pdk.ts) as the text it spells in UTF-8, which is what people and other programs read in the table.
+ * What is no text, or could be taken for the next form, becomes `\x` and hexadecimal digits.
+ */
+export function encodeText(bytes: string): string {
+  const buffer = Buffer.from(bytes, 'latin1');
+  const text = buffer.toString('utf8');
+  const isText =
+    !bytes.includes('\0') && !bytes.startsWith('\\x') && buffer.equals(Buffer.from(text));
+  return isText ? text : `\\x${buffer.toString('hex')}`;
+}
+
+export const decodeText = (text: string): string =>
+  (text.startsWith('\\x') ? Buffer.from(text.slice(2), 'hex') : Buffer.from(text)).toString(
+    'latin1',
+  );
