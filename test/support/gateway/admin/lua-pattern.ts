@@ -10,6 +10,8 @@ const CLASSES: { readonly [letter: string]: RegExp } = {
   u: /[A-Z]/,
   w: /[A-Za-z0-9]/,
   x: /[0-9A-Fa-f]/,
+  // oxlint-disable-next-line no-control-regex -- it is what %z is
+  z: /\x00/,
 };
 
 /** Lua's quantifiers as those of JavaScript; `-` is the lazy one. */
