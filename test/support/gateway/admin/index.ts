@@ -21,6 +21,8 @@ export interface AdminOptions {
   readonly newId?: () => string;
   /** Unix seconds. */
   readonly now?: () => number;
+  /** Hears the error behind an answer of 500. */
+  readonly onFailure?: (error: unknown) => void;
 }
 
 /** What nginx answers to a body of an unknown type, before Kong can. */
@@ -59,7 +61,10 @@ export function createAdmin(entities: Entities, options: AdminOptions): RequestL
   return (request, response) => {
     answer(request).then(
       ({ status, body }) => send(response, status, body),
-      (error: unknown) => refuse(response, error),
+      (error: unknown) => {
+        if (!(error instanceof AdminError)) options.onFailure?.(error);
+        refuse(response, error);
+      },
     );
   };
 }
