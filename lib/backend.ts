@@ -126,11 +126,19 @@ export class Backend {
     await this.#tidy(() => this.store.removeEverything());
   }
 
+  /** How many sign-ins are alive, of one consumer or of all. */
+  async count(consumerId?: string): Promise<number> {
+    await this.readiness.ready();
+    return this.store.count(consumerId);
+  }
+
   async close(): Promise<void> {
     this.#forget();
     this.#pruner.stop();
     this.touches.stop();
-    await Promise.allSettled([atMost(FLUSH_TIMEOUT, this.touches.flush()), this.#bus.stop()]);
+    const flushed = atMost(FLUSH_TIMEOUT, this.touches.flush());
+    await flushed.catch((error: unknown) => this.#log('touches_lost', { error }));
+    await this.#bus.stop();
     await this.database.close();
   }
 

@@ -38,6 +38,7 @@ export class Bus {
   readonly #clock: () => number;
   readonly #stop = new AbortController();
   #running: Promise<void> | undefined;
+  #break: ((reason: Error) => void) | undefined;
   #provenAt = -Infinity;
   #isLost = false;
 
@@ -59,6 +60,7 @@ export class Bus {
 
   async stop(): Promise<void> {
     this.#stop.abort();
+    this.#break?.(new Error('stopped'));
     await this.#running;
   }
 
@@ -73,7 +75,7 @@ export class Bus {
       const broken = new Promise<never>((_, reject) => {
         client.on('error', reject);
         client.on('end', () => reject(new Error('the connection ended')));
-        signal.addEventListener('abort', () => reject(new Error('stopped')), { once: true });
+        this.#break = reject;
       });
       broken.catch(() => {}); // also awaited below, but perhaps not yet when it rejects
       try {

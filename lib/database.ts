@@ -62,7 +62,7 @@ const queries = diagnostics.channel('session-guard.query');
 /** What a client waits beyond the server's own limit, so that the server's answer can still arrive. */
 const GRACE = 250;
 const WAITING_PER_CONNECTION = 4;
-const CLOSE_TIMEOUT = 5000;
+const CLOSE_TIMEOUT = 2500;
 
 type Settings = ReturnType<typeof settingsOf>;
 
@@ -285,8 +285,8 @@ export class Database {
       client.release();
       return { rows, sentAt, receivedAt };
     } catch (error) {
-      // Only a connection that answered, even with a refusal, may be used again.
-      const isUsable = error instanceof DatabaseError && error.severity === 'ERROR';
+      // Only a connection that answered may be used again, unless the answer was its farewell.
+      const isUsable = error instanceof DatabaseError && !/^(08|57P)/.test(error.code ?? '');
       if (isUsable) this.#answeredAt.set(client, performance.now());
       else if (isTimeout(error)) this.#wedgedAt = performance.now();
       client.release(!isUsable);

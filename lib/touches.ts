@@ -39,7 +39,7 @@ export class Touches {
   #writing: ReadonlyMap<string, Pending> = new Map();
   #tick = TICK;
   #timers: { soon?: NodeJS.Timeout | undefined; tick?: NodeJS.Timeout | undefined } = {};
-  #flushing: Promise<void> = Promise.resolve();
+  #queue: Promise<void> = Promise.resolve();
   #retryAt = -Infinity;
   #dropped = 0;
 
@@ -79,9 +79,8 @@ export class Touches {
   }
 
   /** Writes everything, due or not. Rejects when the store does not take it. */
-  async flush(): Promise<void> {
-    await this.#flushing;
-    await this.#write([...this.#pending.keys()]);
+  flush(): Promise<void> {
+    return this.#serially(() => this.#write([...this.#pending.keys()]));
   }
 
   /** Nothing is written by itself any more. */
@@ -107,36 +106,44 @@ export class Touches {
   }
 
   #arm(): void {
-    if (this.#retryAt === Infinity) return;
+    const pause = this.#retryAt - performance.now();
+    if (pause === Infinity) return;
     const { soon, tick } = this.#timers;
     if (this.#soon.size > 0 && soon === undefined) {
-      this.#timers.soon = setTimeout(() => {
+      const wake = () => {
         this.#timers.soon = undefined;
-        this.#writeSoon([...this.#soon]);
-      }, SOON).unref();
+        void this.#writeNow([...this.#soon]);
+      };
+      this.#timers.soon = setTimeout(wake, Math.max(SOON, pause)).unref();
     }
     if (this.#pending.size > 0 && tick === undefined) {
-      this.#timers.tick = setTimeout(() => {
+      const wake = () => {
         this.#timers.tick = undefined;
-        const now = this.#options.now();
-        const due = [...this.#pending.values()].filter(({ dueAt }) => dueAt <= now);
-        this.#writeSoon(due.map(({ key }) => key));
-      }, this.#tick).unref();
+        void this.#writeNow(this.#due());
+      };
+      this.#timers.tick = setTimeout(wake, Math.max(this.#tick, pause)).unref();
     }
   }
 
-  #writeSoon(keys: readonly string[]): void {
-    const before = this.#flushing;
-    this.#flushing = (async () => {
-      await before;
-      try {
-        if (performance.now() >= this.#retryAt) await this.#write(keys);
-      } catch (error) {
-        this.#options.log('touches_delayed', { count: this.#pending.size, error });
-        this.#retryAt = Math.max(this.#retryAt, performance.now() + RETRY);
-      }
-      this.#arm();
-    })();
+  #due(): string[] {
+    const now = this.#options.now();
+    return [...this.#pending.values()].flatMap(({ key, dueAt }) => (dueAt <= now ? [key] : []));
+  }
+
+  async #writeNow(keys: readonly string[]): Promise<void> {
+    try {
+      await this.#serially(() => this.#write(keys));
+    } catch (error) {
+      this.#options.log('touches_delayed', { count: this.#pending.size, error });
+      this.#retryAt = Math.max(this.#retryAt, performance.now() + RETRY);
+    }
+    this.#arm();
+  }
+
+  #serially(work: () => Promise<void>): Promise<void> {
+    const result = this.#queue.then(work);
+    this.#queue = result.catch(() => {});
+    return result;
   }
 
   async #write(keys: readonly string[]): Promise<void> {
