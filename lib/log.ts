@@ -1,5 +1,7 @@
 import { pino } from 'pino';
 import type { DestinationStream, Logger } from 'pino';
+import { events } from './events.ts';
+import type { EventCode, SessionEvent } from './events.ts';
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent';
 
@@ -48,3 +50,45 @@ export const createLog = (
 
 /** The log of this process. */
 export const log = createLog();
+
+/** What every visitor or every request can cause is for debugging; what somebody should look at is a warning. */
+const LEVELS: Record<EventCode, 'debug' | 'info' | 'warn' | 'error'> = {
+  session_created: 'info',
+  session_renewed: 'debug',
+  session_ended: 'info',
+  session_replaced: 'info',
+  session_expired: 'debug',
+  session_replayed: 'warn',
+  consumer_gone: 'info',
+  consumer_undecided: 'warn',
+  credential_without_consumer: 'warn',
+  no_auth_plugin: 'warn',
+  cookie_refused: 'debug',
+  session_too_large: 'error',
+  login_without_session: 'warn',
+  store_unavailable: 'error',
+  handler_failed: 'error',
+};
+
+const PAUSE_MS = 1000;
+
+/**
+ * Writes the plugin's events to the log, one line each. Those that concern no session in particular come with every
+ * request of an outage: of these one a second is written for each code, with the number of those left out before it.
+ */
+export function logEvents(to: Log): void {
+  const last = new Map<EventCode, { at: number; omitted: number }>();
+  events.subscribe((message) => {
+    const { code, handle, route, reason } = message as SessionEvent;
+    const fields = { event: code, handle, route, reason };
+    if (handle !== undefined) return to[LEVELS[code]](fields, code);
+    const now = performance.now();
+    const previous = last.get(code);
+    if (previous && now - previous.at < PAUSE_MS) {
+      previous.omitted += 1;
+      return;
+    }
+    last.set(code, { at: now, omitted: 0 });
+    to[LEVELS[code]]({ ...fields, ...(previous?.omitted && { omitted: previous.omitted }) }, code);
+  });
+}

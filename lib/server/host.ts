@@ -19,7 +19,10 @@ export interface HostedPlugin {
 export interface HostOptions {
   readonly plugin: HostedPlugin;
   readonly log: Log;
-  /** Milliseconds a request may take until it is answered with 503. Kong would wait for 60 s and then let it pass. */
+  /**
+   * Milliseconds a request may take until it is answered with 503. Kong would wait for 60 s and then let it pass. The
+   * default leaves the plugin time to give an answer of its own after 5 s.
+   */
   readonly deadline?: number;
 }
 
@@ -34,7 +37,7 @@ export class Host {
   #running = 0;
   #whenIdle: (() => void)[] = [];
 
-  constructor({ plugin, log, deadline = 5000 }: HostOptions) {
+  constructor({ plugin, log, deadline = 6000 }: HostOptions) {
     this.plugin = plugin;
     this.log = log;
     this.deadline = deadline;

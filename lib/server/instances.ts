@@ -7,11 +7,10 @@ import type { HostedPlugin } from './host.ts';
 export type InstanceId = string | number;
 
 /**
- * Kong never closes the instances of deleted plugins and ended workers (kong-protocol.md F20), so they have to age. A
- * miss is harmless but not free: Kong 3.9 then starts all instances of all workers anew.
+ * Kong never closes the instances of deleted plugins (kong-protocol.md F20), so there is a bound, far above the workers
+ * times the routes of a node: dropping one in use makes Kong 3.9 start all instances of all workers anew.
  */
 const MAX_INSTANCES = 50_000;
-const MAX_IDLE_MS = 24 * 60 * 60 * 1000;
 
 const MAX_INT32 = 0x7fffffff;
 
@@ -21,11 +20,7 @@ const MAX_INT32 = 0x7fffffff;
  */
 export class Instances {
   readonly #plugin: HostedPlugin;
-  readonly #byId = new LRUCache<InstanceId, Instance>({
-    max: MAX_INSTANCES,
-    ttl: MAX_IDLE_MS,
-    updateAgeOnGet: true,
-  });
+  readonly #byId = new LRUCache<InstanceId, Instance>({ max: MAX_INSTANCES });
   readonly #prefix = randomBytes(12).toString('base64url');
   #count = 0;
 
@@ -40,7 +35,6 @@ export class Instances {
   /** Starts an instance from Kong's JSON text. Throws what `create` throws, and on text that is no configuration. */
   start(config: Uint8Array, kind: 'string' | 'int32'): InstanceId {
     const instance = this.#plugin.create(parseConfig(config));
-    this.#byId.purgeStale();
     const id = kind === 'string' ? this.#nextString() : this.#nextInt32();
     this.#byId.set(id, instance);
     return id;

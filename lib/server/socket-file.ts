@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { lstatSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, lstatSync, renameSync, rmSync } from 'node:fs';
 import { once } from 'node:events';
 import type { Server } from 'node:net';
 import { dirname, join } from 'node:path';
@@ -37,9 +37,12 @@ export class SocketFile {
  * old one has ended). It is replaced by a rename, so that Kong finds a server on the path at any moment.
  */
 export async function bindSocket(server: Server, path: string): Promise<SocketFile> {
-  const existing = lstatSync(path, { throwIfNoEntry: false });
-  if (existing && !existing.isSocket()) throw new Error(`${path} exists and is not a socket`);
-  const temporary = join(dirname(path), `.${randomBytes(4).toString('hex')}`);
+  const directory = dirname(path);
+  const temporary = join(directory, `.${randomBytes(4).toString('hex')}`);
+  if (!existsSync(directory)) throw new Error(`${directory} does not exist (--prefix, --socket)`);
+  if (lstatSync(path, { throwIfNoEntry: false })?.isSocket() === false) {
+    throw new Error(`${path} exists and is not a socket`);
+  }
   for (const name of [path, temporary]) {
     if (Buffer.byteLength(name) > MAX_PATH_BYTES) throw new Error(`the path ${path} is too long`);
   }
@@ -55,7 +58,7 @@ export async function bindSocket(server: Server, path: string): Promise<SocketFi
 }
 
 async function listenPrivately(server: Server, path: string): Promise<void> {
-  const umask = process.umask(0o077);
+  const umask = process.umask(0o177);
   try {
     server.listen(path); // binds before it returns
   } finally {

@@ -24,7 +24,7 @@ export const isCall = (data: unknown): data is Call =>
 /** Kong's side of one connection, by another implementation of MessagePack than the server's. */
 export class KongConnection {
   readonly socket: Socket;
-  readonly #messages: AsyncGenerator<unknown>;
+  readonly #messages: AsyncGenerator;
   #id = 0;
 
   private constructor(socket: Socket) {
@@ -64,7 +64,7 @@ export class KongConnection {
       Name: name,
       Config: JSON.stringify(config),
     });
-    if (error !== null) throw new Error(String(error));
+    if (error !== null) throw new Error(error as string);
     return (result as { Id: string }).Id;
   }
 

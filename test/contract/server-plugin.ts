@@ -12,7 +12,7 @@ const BEHAVIOURS: Record<string, (pdk: Pdk, config: Record<string, unknown>) => 
       ['kong.client.get_ip'],
     ]);
     const header: PdkCall = ['kong.response.set_header', 'X-Echo', String(cookie)];
-    await pdk.act(label === undefined ? [header] : [header, ['kong.log.notice', String(label)]]);
+    await pdk.act(label === undefined ? [header] : [header, ['kong.log.notice', label as string]]);
   },
   keys: async (pdk) => {
     const [map] = await pdk.read([['kong.request.get_query']]);

@@ -1,0 +1,71 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { report } from '../../../lib/events.ts';
+import { logEvents } from '../../../lib/log.ts';
+import { memoryLog } from './harness.ts';
+
+test('a line is one JSON object with the level in words', () => {
+  const { log, lines } = memoryLog();
+  log.warn({ event: 'x' }, 'two\nlines');
+  assert.equal(lines.length, 1);
+  assert.equal(lines[0]!.trimEnd().includes('\n'), false);
+  const { level, event, msg, time } = JSON.parse(lines[0]!) as Record<string, string>;
+  assert.deepEqual([level, event, msg], ['warn', 'x', 'two\nlines']);
+  assert.ok(Number.isFinite(Date.parse(time!)));
+});
+
+test('an error is its name, code, message, stack and cause, and nothing else', () => {
+  const { log, lines } = memoryLog();
+  // Errors of pg carry the rejected row in `detail`.
+  const err = Object.assign(new Error('duplicate', { cause: new Error('below') }), {
+    code: '23505',
+    detail: 'Key (key)=(hush) already exists.',
+    parameters: ['hush'],
+  });
+  log.error({ err }, 'failed');
+  const line = JSON.parse(lines[0]!) as { err: Record<string, unknown> };
+  assert.deepEqual(Object.keys(line.err), ['type', 'code', 'message', 'stack', 'cause']);
+  assert.equal(line.err['cause'], 'below');
+  assert.doesNotMatch(lines[0]!, /hush/);
+});
+
+test('what is thrown and is no error is logged as text', () => {
+  const { log, lines } = memoryLog();
+  log.error({ err: 'thrown' }, 'failed');
+  assert.deepEqual((JSON.parse(lines[0]!) as { err: unknown }).err, { message: 'thrown' });
+});
+
+test('lines below the level are not written', () => {
+  const { log, lines } = memoryLog('error');
+  log.warn({}, 'not this');
+  log.error({}, 'this');
+  assert.equal(lines.length, 1);
+});
+
+test('every event of a session is a line; one that concerns none is not repeated within a second', (t) => {
+  t.mock.method(performance, 'now', () => clock);
+  let clock = 10_000;
+  const { log, lines } = memoryLog();
+  logEvents(log);
+  for (let i = 0; i < 3; i++) report('session_created', { handle: `h${i}` });
+  for (let i = 0; i < 5; i++) report('store_unavailable', { reason: 'timeout' });
+  report('handler_failed');
+  clock += 1001;
+  report('store_unavailable');
+  const seen = lines.map((line) => JSON.parse(line) as Record<string, unknown>);
+  assert.deepEqual(
+    seen.map(({ level, event, handle, reason, omitted }) => [
+      level,
+      event,
+      handle ?? reason ?? omitted,
+    ]),
+    [
+      ['info', 'session_created', 'h0'],
+      ['info', 'session_created', 'h1'],
+      ['info', 'session_created', 'h2'],
+      ['error', 'store_unavailable', 'timeout'],
+      ['error', 'handler_failed', undefined],
+      ['error', 'store_unavailable', 4],
+    ],
+  );
+});
