@@ -1,0 +1,73 @@
+import { parseArgs } from 'node:util';
+import { checkPorts, DEFAULT_PORTS, type Ports } from './demo/ports.ts';
+import { startDemo, type Demo } from './demo/start.ts';
+
+/** `npm start [-- --port N --ssl-port N --admin-port N]`: the portal, until Ctrl-C. */
+const USAGE = `npm start -- [options]
+
+  --port <number>         HTTP (${DEFAULT_PORTS.port})
+  --ssl-port <number>     HTTPS (${DEFAULT_PORTS['ssl-port']})
+  --admin-port <number>   Admin API (${DEFAULT_PORTS['admin-port']})
+`;
+
+function parsePorts(): Ports {
+  const { values } = parseArgs({
+    options: {
+      port: { type: 'string' },
+      'ssl-port': { type: 'string' },
+      'admin-port': { type: 'string' },
+    },
+  });
+  const port = (flag: keyof Ports) => {
+    const number = Number(values[flag] ?? DEFAULT_PORTS[flag]);
+    if (Number.isInteger(number) && number > 0 && number < 65_536) return number;
+    throw new Error(`--${flag} must be a port number`);
+  };
+  return { port: port('port'), 'ssl-port': port('ssl-port'), 'admin-port': port('admin-port') };
+}
+
+function describe({ portalUrl, apiUrl, adminUrl, databaseUrl, account }: Demo): string {
+  const curl = "curl -sk -w '%{http_code}\\n'";
+  const url = `${apiUrl}/whoami`;
+  return `
+  Portal      ${portalUrl}   (its certificate is minutes old: let the browser accept it)
+  Account     ${account.username}, password ${account.password}
+  Admin API   ${adminUrl}
+  Sessions    psql ${databaseUrl} -c 'table session_guard.sessions'
+
+  Sign in, call with the cookie, sign out, call again with the same cookie:
+
+${curl} -c /tmp/demo.jar -u ${account.username}:${account.password} ${url}
+${curl} -b /tmp/demo.jar ${url}
+${curl} -b /tmp/demo.jar -X DELETE '${url}?session_logout=true'
+${curl} -b /tmp/demo.jar ${url}
+
+  Ctrl-C ends it.
+`;
+}
+
+/** Resolves at the first signal. A second one ends the process at once, as if nobody listened. */
+const untilSignal = () =>
+  new Promise<void>((resolve) => {
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+      process.once(signal, () => resolve());
+    }
+  });
+
+async function main(): Promise<void> {
+  const ports = parsePorts();
+  await checkPorts(ports);
+  const signalled = untilSignal();
+  console.log('Starting Postgres, the plugin server, a stand-in for Kong and the portal …');
+  const demo = await startDemo(ports);
+  console.log(describe(demo));
+  await signalled;
+  console.log('Stopping …');
+  await demo.stop();
+}
+
+main().catch((error: unknown) => {
+  console.error(error instanceof Error ? error.message : error);
+  console.error(`\n${USAGE}`);
+  process.exit(1); // a start that failed half-way may have left a listener open
+});

@@ -1,0 +1,115 @@
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { startGateway, type Gateway } from '../gateway/index.ts';
+import { startPortal } from '../portal/portal.ts';
+import { startPostgres } from '../postgres.ts';
+import { createCertificate } from '../tls.ts';
+import { API_HOST, configure, GUI_HOST, type Account } from './configure.ts';
+import { askLoopback } from './loopback.ts';
+
+/** Ports of the stand-in's listeners on loopback; 0 = a free one. */
+export interface DemoPorts {
+  readonly port: number;
+  readonly 'ssl-port': number;
+  readonly 'admin-port': number;
+}
+
+export interface Demo {
+  readonly portalUrl: string;
+  readonly apiUrl: string;
+  readonly adminUrl: string;
+  readonly databaseUrl: string;
+  readonly account: Account;
+  /** Ends every process and server, and removes the data. */
+  stop(): Promise<void>;
+}
+
+/** The built plugin server. */
+const SERVER = fileURLToPath(new URL('../../../dist/lib/server/main.js', import.meta.url));
+
+/** The portal behind the stand-in for Kong, with the real plugin server and a real Postgres. */
+export async function startDemo(ports: DemoPorts): Promise<Demo> {
+  const stops: (() => Promise<void>)[] = [];
+  const stop = async () => {
+    for (const end of stops.splice(0).toReversed()) await end();
+  };
+  try {
+    return { ...(await start(ports, stops)), stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+/** Puts the end of each part on `stops` as soon as the part runs. */
+async function start(
+  ports: DemoPorts,
+  stops: (() => Promise<void>)[],
+): Promise<Omit<Demo, 'stop'>> {
+  const postgres = await startPostgres();
+  stops.push(() => postgres.stop());
+  const portal = await startPortal();
+  stops.push(() => portal.close());
+  const gateway = await startKong(ports, stops);
+  const account = {
+    username: 'demo',
+    password: randomBytes(6).toString('hex'),
+    key: randomBytes(12).toString('hex'),
+  };
+  const sslPort = Number(new URL(gateway.proxySslUrl).port);
+  const databaseUrl = await postgres.newDatabase();
+  await configure({
+    adminUrl: gateway.adminUrl,
+    guiUrl: portal.guiUrl,
+    apiUrl: portal.apiUrl,
+    sslPort,
+    secret: randomBytes(32).toString('base64'),
+    databaseUrl,
+    account,
+  });
+  const portalUrl = `https://${GUI_HOST}:${sslPort}`;
+  const apiUrl = `https://${API_HOST}:${sslPort}`;
+  await untilReady(portalUrl, apiUrl);
+  return { portalUrl, apiUrl, adminUrl: gateway.adminUrl, databaseUrl, account };
+}
+
+/** The stand-in, with the lines of kong.conf.example: an absolute path to node, since Kong's child has no PATH. */
+async function startKong(ports: DemoPorts, stops: (() => Promise<void>)[]): Promise<Gateway> {
+  const prefix = await mkdtemp(join(tmpdir(), 'session-guard-demo-'));
+  stops.push(() => rm(prefix, { recursive: true, force: true }));
+  const socketPath = join(prefix, 'session-guard-server.socket');
+  const command = `${quote(process.execPath)} ${quote(SERVER)}`;
+  const gateway = await startGateway({
+    server: {
+      socketPath,
+      startCmd: `${command} --socket ${quote(socketPath)}`,
+      queryCmd: `${command} -dump`,
+    },
+    tls: await createCertificate(),
+    proxyPort: ports.port,
+    proxySslPort: ports['ssl-port'],
+    adminPort: ports['admin-port'],
+  });
+  stops.push(() => gateway.stop());
+  return gateway;
+}
+
+/** As one word for the shell that Kong starts its commands with. */
+const quote = (word: string) => `'${word.replaceAll("'", "'\\''")}'`;
+
+/** A change at the Admin API works within 5 s (kong-traces/README.md, Answers), and the first call starts the plugin. */
+async function untilReady(portalUrl: string, apiUrl: string): Promise<void> {
+  let seen = '';
+  for (let attempt = 0; attempt < 100; attempt++) {
+    const gui = await askLoopback(portalUrl);
+    const api = await askLoopback(`${apiUrl}/whoami`);
+    if (gui.status === 200 && api.status === 403) return;
+    seen = `GUI ${gui.status}, API ${api.status} ${api.body}`;
+    await sleep(100);
+  }
+  throw new Error(`the demo did not become ready: ${seen}`);
+}
