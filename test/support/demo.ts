@@ -1,3 +1,5 @@
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { checkPorts, DEFAULT_PORTS, type Ports } from './demo/ports.ts';
 import { startDemo, type Demo } from './demo/start.ts';
@@ -29,6 +31,7 @@ function parsePorts(): Ports {
 function describe({ portalUrl, apiUrl, adminUrl, databaseUrl, account }: Demo): string {
   const curl = "curl -sk -w '%{http_code}\\n'";
   const url = `${apiUrl}/whoami`;
+  const jar = join(tmpdir(), 'demo.jar');
   return `
   Portal      ${portalUrl}   (its certificate is minutes old: let the browser accept it)
   Account     ${account.username}, password ${account.password}
@@ -37,10 +40,10 @@ function describe({ portalUrl, apiUrl, adminUrl, databaseUrl, account }: Demo): 
 
   Sign in, call with the cookie, sign out, call again with the same cookie:
 
-${curl} -c /tmp/demo.jar -u ${account.username}:${account.password} ${url}
-${curl} -b /tmp/demo.jar ${url}
-${curl} -b /tmp/demo.jar -X DELETE '${url}?session_logout=true'
-${curl} -b /tmp/demo.jar ${url}
+${curl} -c ${jar} -u ${account.username}:${account.password} ${url}
+${curl} -b ${jar} ${url}
+${curl} -b ${jar} -X DELETE '${url}?session_logout=true'
+${curl} -b ${jar} ${url}
 
   Ctrl-C ends it.
 `;
