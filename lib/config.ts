@@ -1,13 +1,17 @@
 import { SessionError } from './errors.ts';
 import { FIELDS } from './fields.ts';
-import type { Field, FieldTable, RecordField } from './fields.ts';
+import type { Told } from './fields.ts';
+import { parseTable, refuse } from './parse.ts';
+import type { Parsed } from './parse.ts';
+import type { POSTGRES_FIELDS } from './postgres-fields.ts';
+import { secretProblem } from './secret.ts';
 import type { Timeouts } from './session.ts';
 import type { Lifetime } from './storage.ts';
 
 /** The configuration of one instance, checked. Durations in milliseconds. */
 export interface Config {
-  /** Newest first: the first seals, any opens. */
-  readonly secrets: readonly [string, ...string[]];
+  /** The first seals, any opens. */
+  readonly secrets: readonly string[];
   readonly storage: 'cookie' | 'kong';
   readonly audience: string;
   /** Names what a token is good for: cookie name, storage and database schema. */
@@ -18,10 +22,28 @@ export interface Config {
   readonly cacheTtl: number;
   readonly consumerTtl: number;
   readonly cookie: CookieSettings;
+  readonly remember: RememberSettings | undefined;
   readonly logout: LogoutSettings;
   readonly unauthenticated: 'continue' | 'deny';
   readonly revokeOnReplay: boolean;
+  readonly requestHeaders: readonly Told[];
+  readonly responseHeaders: readonly Told[];
+  readonly subject: 'unstored' | 'plain' | 'hashed';
+  readonly bind: readonly Binding[];
+  readonly limit: SessionLimit | undefined;
+  /** End of the path at which users find their sessions. */
+  readonly selfServicePath: string | undefined;
+  readonly idleExempt: { readonly paths: readonly string[]; readonly header: string | undefined };
   readonly postgres: PostgresSettings | undefined;
+  /** Old names of fields in use, for one line in the log. */
+  readonly oldNames: readonly string[];
+}
+
+export type Binding = 'ip' | 'scheme' | 'user-agent';
+
+export interface SessionLimit {
+  readonly sessions: number;
+  readonly policy: 'evict-oldest' | 'refuse';
 }
 
 export interface CookieSettings {
@@ -30,7 +52,19 @@ export interface CookieSettings {
   readonly domain: string | undefined;
   readonly sameSite: 'Strict' | 'Lax' | 'None' | undefined;
   readonly httpOnly: boolean;
-  readonly secure: boolean;
+  /** `auto`: by the scheme of the request. */
+  readonly secure: boolean | 'auto';
+  readonly partitioned: boolean;
+  readonly priority: 'Low' | 'Medium' | 'High' | undefined;
+  /** Seconds; absent for a cookie that ends with the browser. */
+  readonly maxAge: number | undefined;
+}
+
+export interface RememberSettings {
+  readonly cookie: CookieSettings;
+  readonly realm: string;
+  readonly timeouts: Timeouts;
+  readonly lifetime: Lifetime;
 }
 
 export interface LogoutSettings {
@@ -38,6 +72,8 @@ export interface LogoutSettings {
   readonly queryArg: string;
   readonly postArg: string;
   readonly readBody: boolean;
+  readonly redirect: string | undefined;
+  readonly clearSiteData: readonly string[];
 }
 
 export interface PostgresSettings {
@@ -59,34 +95,7 @@ export interface PostgresSettings {
   readonly migrate: boolean;
 }
 
-type Value = string | number | boolean | readonly string[] | Values;
-interface Values {
-  readonly [name: string]: Value | undefined;
-}
-
-/** What a table of fields looks like after parsing: a default or `required` makes a field present. */
-type Parsed<T extends FieldTable> = {
-  readonly [K in keyof T]: T[K] extends { default: unknown } | { required: true }
-    ? Plain<T[K]>
-    : Plain<T[K]> | undefined;
-};
-type Plain<F extends Field> = F extends { type: 'string'; oneOf: readonly (infer O)[] }
-  ? O
-  : F extends { type: 'string' }
-    ? string
-    : F extends { type: 'number' | 'integer' }
-      ? number
-      : F extends { type: 'boolean' }
-        ? boolean
-        : F extends { type: 'set' }
-          ? readonly string[]
-          : F extends RecordField
-            ? Parsed<F['fields']>
-            : never;
-
-const refuse = (field: string, problem: string): never => {
-  throw new SessionError('ERR_CONFIG', `config.${field}: ${problem}`);
-};
+type Values = Parsed<typeof FIELDS>;
 
 /**
  * Checks the configuration that Kong hands to an instance (StartInstance's `Config`). Kong has applied the same
@@ -99,127 +108,120 @@ export function parseConfig(raw: unknown): Config {
   if (typeof raw !== 'object' || raw === null || Array.isArray(raw)) {
     throw new SessionError('ERR_CONFIG', 'config: expected an object');
   }
-  return toConfig(parseTable(FIELDS, raw as Record<string, unknown>, '') as Parsed<typeof FIELDS>);
+  const values = parseTable(FIELDS, raw as Record<string, unknown>);
+  return toConfig(withOldNames(values), oldNamesIn(values));
 }
 
-function parseTable(table: FieldTable, raw: Record<string, unknown>, prefix: string): Values {
-  const entries = Object.entries(table).map(([name, field]) => [
-    name,
-    parseField(field, Object.hasOwn(raw, name) ? raw[name] : undefined, prefix + name),
-  ]);
-  return Object.fromEntries(entries) as Values;
-}
+const OLD_NAMES = [
+  'cookie_lifetime',
+  'cookie_idletime',
+  'cookie_discard',
+  'cookie_samesite',
+  'cookie_httponly',
+  'cookie_persistent',
+] as const;
 
-function parseField(field: Field, value: unknown, name: string): Value | undefined {
-  if (value === undefined || value === null) {
-    if (field.required) refuse(name, 'required field missing');
-    return 'default' in field ? field.default : undefined;
-  }
-  switch (field.type) {
-    case 'string':
-      return parseString(field, value, name);
-    case 'number':
-    case 'integer':
-      return parseNumber(field, value, name);
-    case 'boolean':
-      return typeof value === 'boolean' ? value : refuse(name, 'expected a boolean');
-    case 'set':
-      return parseSet(field, value, name);
-    case 'record':
-      if (typeof value !== 'object' || Array.isArray(value))
-        return refuse(name, 'expected a record');
-      return parseTable(field.fields, value as Record<string, unknown>, `${name}.`);
-  }
-}
+const oldNamesIn = (values: Values): string[] =>
+  OLD_NAMES.filter((name) => values[name] !== undefined);
 
-function parseString(field: Extract<Field, { type: 'string' }>, value: unknown, name: string) {
-  if (typeof value !== 'string') return refuse(name, 'expected a string');
-  if (value === '' && field.referenceable) {
-    // Kong resolves a vault reference that leads nowhere to the empty string (kong-protocol.md E.2).
-    return refuse(name, 'is empty: does the vault reference lead to a value?');
-  }
-  if (field.oneOf && !field.oneOf.includes(value)) {
-    refuse(name, `expected one of: ${field.oneOf.join(', ')}`);
-  }
-  const { minLength = 1, maxLength = Infinity, pattern } = field;
-  if (value.length < minLength) refuse(name, `must have at least ${minLength} characters`);
-  if (value.length > maxLength) refuse(name, `must have at most ${maxLength} characters`);
-  if (pattern && !pattern.js.test(value)) refuse(name, pattern.err);
-  return value;
-}
-
-function parseNumber(
-  field: Extract<Field, { type: 'number' | 'integer' }>,
-  value: unknown,
-  name: string,
-) {
-  if (typeof value !== 'number') return refuse(name, 'expected a number');
-  const [low, high] = field.between;
-  // Written so that NaN is refused too.
-  if (!(value >= low && value <= high)) refuse(name, `value should be between ${low} and ${high}`);
-  if (field.type === 'integer' && !Number.isInteger(value)) refuse(name, 'expected an integer');
-  return value;
-}
-
-function parseSet(field: Extract<Field, { type: 'set' }>, value: unknown, name: string) {
-  if (!Array.isArray(value)) return refuse(name, 'expected a set');
-  return value.map((element: unknown) =>
-    typeof element === 'string' && field.oneOf.includes(element)
-      ? element
-      : refuse(name, `expected one of: ${field.oneOf.join(', ')}`),
-  );
+/** An old name wins: Kong fills in the new one's default, so nobody can tell whether it was given. */
+function withOldNames(values: Values): Values {
+  const sameSite = values.cookie_samesite;
+  return {
+    ...values,
+    rolling_timeout: values.cookie_lifetime ?? values.rolling_timeout,
+    idling_timeout: values.cookie_idletime ?? values.idling_timeout,
+    stale_ttl: values.cookie_discard ?? values.stale_ttl,
+    cookie_same_site: sameSite === 'off' ? 'Lax' : (sameSite ?? values.cookie_same_site),
+    cookie_http_only: values.cookie_httponly ?? values.cookie_http_only,
+    remember: values.cookie_persistent ?? values.remember,
+  };
 }
 
 const ms = (seconds: number): number => Math.round(seconds * 1000);
 
-function toConfig(values: Parsed<typeof FIELDS>): Config {
+function toConfig(values: Values, oldNames: readonly string[]): Config {
   const storage = values.storage === 'cookie' ? 'cookie' : 'kong';
   const postgres = values.postgres && toPostgres(values.postgres);
   if (storage === 'kong' && postgres === undefined) {
     refuse('postgres', `required with storage ${values.storage}: give a url, or host and user`);
   }
-  checkSecret(values.secret, 'secret');
-  const timeouts = {
-    idling: ms(values.idling_timeout),
-    rolling: ms(values.rolling_timeout),
-    absolute: ms(values.absolute_timeout),
-    stale: ms(values.stale_ttl),
-    // The last quarter, as the bundled plugin does (lua-resty-session renews after 3/4 of rolling_timeout).
-    renew: ms(values.rolling_timeout / 4),
-  };
+  const cookie = toCookie(values, 'cookie_name');
+  const realm = (name: string) => [name, storage, postgres?.schema ?? ''].join(' ');
+  const timeouts = toTimeouts(values);
   return {
-    secrets: [values.secret],
+    secrets: toSecrets(values),
     storage,
     audience: values.audience,
-    realm: [values.cookie_name, storage, postgres?.schema ?? ''].join(' '),
+    realm: realm(cookie.name),
     timeouts,
-    lifetime: { rolling: timeouts.rolling, absolute: timeouts.absolute },
+    lifetime: lifetimeOf(timeouts),
     touchInterval: ms(values.touch_interval ?? defaultTouchInterval(values.idling_timeout)),
     cacheTtl: ms(Math.min(values.cache_ttl, values.stale_ttl)),
     consumerTtl: ms(values.consumer_ttl),
-    cookie: toCookie(values),
-    logout: {
-      methods: new Set(values.logout_methods),
-      queryArg: values.logout_query_arg,
-      postArg: values.logout_post_arg,
-      readBody: values.read_body_for_logout,
-    },
+    cookie,
+    remember: values.remember ? toRemember(values, timeouts, realm) : undefined,
+    logout: toLogout(values),
     unauthenticated: values.unauthenticated,
     revokeOnReplay: values.revoke_on_replay,
+    requestHeaders: values.request_headers ?? [],
+    responseHeaders: values.response_headers ?? [],
+    subject: values.store_metadata ? (values.hash_subject ? 'hashed' : 'plain') : 'unstored',
+    bind: values.bind ?? [],
+    limit:
+      values.max_sessions > 0
+        ? { sessions: values.max_sessions, policy: values.max_sessions_policy }
+        : undefined,
+    selfServicePath: values.self_service ? values.self_service_path : undefined,
+    idleExempt: { paths: values.idle_exempt_paths ?? [], header: values.idle_exempt_header },
     postgres,
+    oldNames,
   };
 }
+
+function toSecrets(values: Values): string[] {
+  const fallbacks = values.secret_fallbacks ?? [];
+  const check = (secret: string, field: string) => {
+    const problem = secretProblem(secret);
+    if (problem !== undefined) refuse(field, problem);
+  };
+  check(values.secret, 'secret');
+  fallbacks.forEach((secret, index) => check(secret, `secret_fallbacks[${index + 1}]`));
+  return [values.secret, ...fallbacks];
+}
+
+function toTimeouts(values: Values): Timeouts {
+  const rolling = ms(values.rolling_timeout);
+  return {
+    idling: ms(values.idling_timeout),
+    rolling,
+    absolute: ms(values.absolute_timeout),
+    stale: ms(values.stale_ttl),
+    // By default the last quarter, as in lua-resty-session. More than half would renew all the time.
+    renew:
+      values.cookie_renew === undefined
+        ? rolling / 4
+        : Math.min(ms(values.cookie_renew), rolling / 2),
+  };
+}
+
+const lifetimeOf = ({ rolling, absolute }: Timeouts): Lifetime => ({ rolling, absolute });
 
 /** Without an idle limit the last use is only information: once a minute will do. */
 const defaultTouchInterval = (idling: number): number =>
   idling > 0 ? Math.min(60, idling / 4) : 60;
 
-function toCookie(values: Parsed<typeof FIELDS>): CookieSettings {
-  const name = values.cookie_name;
+function toCookie(
+  values: Values,
+  nameField: 'cookie_name' | 'remember_cookie_name',
+): CookieSettings {
+  const name = (values.cookie_prefix ?? '') + values[nameField];
   const domain = cookieDomain(values.cookie_domain);
-  const secure = values.cookie_secure || values.cookie_same_site === 'None';
   const isHost = /^__host-/i.test(name);
-  if ((isHost || /^__secure-/i.test(name)) && !secure) {
+  const isPrefixed = isHost || /^__secure-/i.test(name);
+  const mustBeSecure =
+    isPrefixed || values.cookie_partitioned || values.cookie_same_site === 'None';
+  if (isPrefixed && !values.cookie_secure) {
     refuse('cookie_secure', `must be true for a cookie called ${name}`);
   }
   if (isHost && domain !== undefined) refuse('cookie_domain', `must be unset for ${name}`);
@@ -230,7 +232,10 @@ function toCookie(values: Parsed<typeof FIELDS>): CookieSettings {
     domain,
     sameSite: values.cookie_same_site === 'Default' ? undefined : values.cookie_same_site,
     httpOnly: values.cookie_http_only,
-    secure,
+    secure: mustBeSecure || (values.cookie_secure_auto ? 'auto' : values.cookie_secure),
+    partitioned: values.cookie_partitioned,
+    priority: values.cookie_priority,
+    maxAge: undefined,
   };
 }
 
@@ -238,7 +243,45 @@ function toCookie(values: Parsed<typeof FIELDS>): CookieSettings {
 const cookieDomain = (domain: string | undefined): string | undefined =>
   domain === 'localhost' ? undefined : domain;
 
-function toPostgres(values: Parsed<(typeof FIELDS)['postgres']['fields']>): PostgresSettings {
+/** Browsers keep no cookie for longer: 400 days (RFC 6265bis 5.5). */
+const LONGEST_COOKIE = 400 * 86_400;
+
+function toRemember(
+  values: Values,
+  main: Timeouts,
+  realm: (name: string) => string,
+): RememberSettings {
+  const cookie = toCookie(values, 'remember_cookie_name');
+  if (values.remember_cookie_name === values.cookie_name) {
+    refuse('remember_cookie_name', 'must differ from cookie_name');
+  }
+  const rolling = values.remember_rolling_timeout;
+  const timeouts = {
+    idling: 0,
+    rolling: ms(rolling),
+    absolute: ms(values.remember_absolute_timeout),
+    stale: main.stale,
+    renew: 0,
+  };
+  const maxAge = Math.floor(rolling === 0 ? LONGEST_COOKIE : Math.min(rolling, LONGEST_COOKIE));
+  return {
+    cookie: { ...cookie, maxAge },
+    realm: realm(cookie.name),
+    timeouts,
+    lifetime: lifetimeOf(timeouts),
+  };
+}
+
+const toLogout = (values: Values): LogoutSettings => ({
+  methods: new Set(values.logout_methods),
+  queryArg: values.logout_query_arg,
+  postArg: values.logout_post_arg,
+  readBody: values.read_body_for_logout,
+  redirect: values.logout_redirect_uri,
+  clearSiteData: values.logout_clear_site_data ?? [],
+});
+
+function toPostgres(values: Parsed<typeof POSTGRES_FIELDS>): PostgresSettings {
   if (values.url === undefined && values.host === undefined) {
     refuse('postgres', 'at least one of these fields must be non-empty: url, host');
   }
@@ -260,16 +303,4 @@ function toPostgres(values: Parsed<(typeof FIELDS)['postgres']['fields']>): Post
     prepared: values.prepared,
     migrate: values.migrate,
   };
-}
-
-/** Example secrets of Kong's own documentation, padded by repetition or not: published, hence worthless. */
-const EXAMPLES = /^(change-this-secret|super-secret|your-secret|secret|password|example)+$/i;
-
-/** A secret of 32 characters from an alphabet of four has 64 bits: enough to refuse only what is no secret at all. */
-const DISTINCT_CHARACTERS = 8;
-
-function checkSecret(secret: string, field: string): void {
-  const advice = 'make one with `openssl rand -base64 32`';
-  if (EXAMPLES.test(secret)) refuse(field, `is a published example; ${advice}`);
-  if (new Set(secret).size < DISTINCT_CHARACTERS) refuse(field, `is too simple; ${advice}`);
 }

@@ -1,187 +1,36 @@
+import type { EntityCheck, FieldTable } from './field.ts';
+import { DOMAIN, PATH, REDIRECT, TOKEN, WORD } from './patterns.ts';
+import { POSTGRES_FIELDS } from './postgres-fields.ts';
+
 /**
  * The one table of configuration fields. Kong's schema (schema.ts), the parser (config.ts) and the README's
  * table come from it. Names and defaults are those of Kong's bundled `session` plugin where it has the field.
  */
-
-/** A constraint on a string, once as a Lua pattern for Kong and once as a regular expression for us. */
-export interface Pattern {
-  readonly lua: string;
-  readonly js: RegExp;
-  readonly err: string;
-}
-
-interface Common {
-  readonly description: string;
-  readonly required?: true;
-}
-
-export interface StringField extends Common {
-  readonly type: 'string';
-  readonly default?: string;
-  readonly oneOf?: readonly string[];
-  readonly minLength?: number;
-  readonly maxLength?: number;
-  readonly pattern?: Pattern;
-  /** A vault reference may stand for the value; Kong resolves it before we see it. */
-  readonly referenceable?: true;
-}
-
-export interface NumberField extends Common {
-  readonly type: 'number' | 'integer';
-  readonly default?: number;
-  readonly between: readonly [number, number];
-}
-
-export interface BooleanField extends Common {
-  readonly type: 'boolean';
-  readonly default: boolean;
-}
-
-export interface SetField extends Common {
-  readonly type: 'set';
-  readonly default?: readonly string[];
-  readonly oneOf: readonly string[];
-}
-
-export interface RecordField extends Common {
-  readonly type: 'record';
-  readonly fields: FieldTable;
-  readonly checks: readonly EntityCheck[];
-}
-
-export type Field = StringField | NumberField | BooleanField | SetField | RecordField;
-export type FieldTable = { readonly [name: string]: Field };
-
-/** A rule over several fields of a record, in Kong's own words (entity_checks). */
-export type EntityCheck =
-  | { readonly at_least_one_of: readonly string[] }
-  | {
-      readonly conditional: {
-        readonly if_field: string;
-        readonly if_match: object;
-        readonly then_field: string;
-        readonly then_match: object;
-        readonly then_err?: string;
-      };
-    };
 
 /** 100 years: no timeout needs more, and every moment it leads to can be written as a date. */
 const LONGEST = 3_153_600_000;
 const seconds = (value: number, description: string) =>
   ({ type: 'number', default: value, between: [0, LONGEST], description }) as const;
 
-/** RFC 9110 5.6.2 token, which is what RFC 6265 4.1.1 allows as the name of a cookie. */
-const TOKEN: Pattern = {
-  lua: "^[%w!#%$%%&'%*%+%-%.%^_`|~]+$",
-  js: /^[A-Za-z0-9!#$%&'*+\-.^_`|~]+$/,
-  err: "must consist of letters, digits and !#$%&'*+-.^_`|~",
-};
-
-const PATH: Pattern = {
-  lua: '^/[%w!#%$%%&\'%(%)%*%+,%-%./:<=>%?@%[%]%^_`{|}~"\\]*$',
-  js: /^\/[A-Za-z0-9!#$%&'()*+,\-./:<=>?@[\]^_`{|}~"\\]*$/,
-  err: 'must begin with / and have no semicolon, space or control character',
-};
-
-const DOMAIN: Pattern = {
-  lua: '^%.?[%w][%w%-%.]*$',
-  js: /^\.?[A-Za-z0-9][A-Za-z0-9\-.]*$/,
-  err: 'must be a host name such as example.com or .example.com, without scheme, port or path',
-};
-
-const WORD: Pattern = {
-  lua: '^[%w%p]+$',
-  js: /^[\x21-\x7e]+$/,
-  err: 'must consist of printable ASCII characters without spaces',
-};
-
-const IDENTIFIER: Pattern = {
-  lua: '^[a-z_][a-z0-9_]*$',
-  js: /^[a-z_][a-z0-9_]*$/,
-  err: 'must be a lower-case SQL identifier such as session_guard',
-};
-
-const POSTGRES_URL: Pattern = {
-  lua: '^postgresq?l?://',
-  js: /^postgres(ql)?:\/\//,
-  err: 'must begin with postgres:// or postgresql://',
-};
-
-export const POSTGRES_FIELDS = {
-  url: {
-    type: 'string',
-    pattern: POSTGRES_URL,
-    referenceable: true,
-    description: 'Connection URL. Takes the place of host, port, user, password and database.',
-  },
-  listen_url: {
-    type: 'string',
-    pattern: POSTGRES_URL,
-    referenceable: true,
-    description:
-      'Direct connection URL for LISTEN, where `url` leads through a pooler in transaction mode.',
-  },
-  host: { type: 'string', description: 'Host name or address of the server.' },
-  port: {
-    type: 'integer',
-    default: 5432,
-    between: [1, 65_535],
-    description: 'Port of the server.',
-  },
-  user: { type: 'string', description: 'Role to connect as.' },
-  password: {
-    type: 'string',
-    referenceable: true,
-    description: 'Password of the role.',
-  },
-  database: { type: 'string', description: 'Name of the database.' },
-  schema: {
-    type: 'string',
-    default: 'session_guard',
-    maxLength: 63,
-    pattern: IDENTIFIER,
-    description: 'Schema that holds the tables; created by the migrations if it does not exist.',
-  },
-  ssl: { type: 'boolean', default: false, description: 'Encrypt the connection with TLS.' },
-  ssl_verify: {
-    type: 'boolean',
-    default: true,
-    description: "Verify the server's certificate and host name (with `ssl`).",
-  },
-  ssl_ca: {
-    type: 'string',
-    referenceable: true,
-    description: 'PEM certificate of a private authority that signed the certificate.',
-  },
-  pool_size: {
-    type: 'integer',
-    default: 10,
-    between: [1, 200],
-    description: 'Connections per node, shared by all routes with the same database.',
-  },
-  connect_timeout: {
+const old = (name: string) =>
+  ({
     type: 'number',
-    default: 2,
-    between: [0.05, 60],
-    description: 'Seconds to wait for a connection, then 503.',
-  },
-  statement_timeout: {
-    type: 'number',
-    default: 2,
-    between: [0.05, 60],
-    description: 'Seconds to wait for the answer to a statement, then 503.',
-  },
-  prepared: {
-    type: 'boolean',
-    default: true,
-    description: 'Use named prepared statements; switch off behind PgBouncer in transaction mode.',
-  },
-  migrate: {
-    type: 'boolean',
-    default: true,
-    description: 'Create and upgrade the tables at start; otherwise run `session-guard migrate`.',
-  },
-} as const satisfies FieldTable;
+    between: [0, LONGEST],
+    description: `Old name of \`${name}\`, which it overrides.`,
+  }) as const;
+
+/** What `request_headers` and `response_headers` can tell; `age` is ours, the others are the bundled plugin's. */
+export const TOLD = [
+  'id',
+  'audience',
+  'subject',
+  'timeout',
+  'idling-timeout',
+  'rolling-timeout',
+  'absolute-timeout',
+  'age',
+] as const;
+export type Told = (typeof TOLD)[number];
 
 export const FIELDS = {
   secret: {
@@ -191,6 +40,12 @@ export const FIELDS = {
     referenceable: true,
     description:
       'Root of all keys: at least 32 characters, the same on every node. Make one with `openssl rand -base64 32`.',
+  },
+  secret_fallbacks: {
+    type: 'array',
+    elements: { type: 'string', minLength: 32, referenceable: true },
+    description:
+      'Secrets that still open cookies but seal none: the new one before a rotation, the old one after it.',
   },
   storage: {
     type: 'string',
@@ -229,6 +84,11 @@ export const FIELDS = {
     pattern: TOKEN,
     description: 'Name of the cookie. The prefixes `__Host-` and `__Secure-` are enforced.',
   },
+  cookie_prefix: {
+    type: 'string',
+    oneOf: ['__Host-', '__Secure-'],
+    description: 'Put before the names of the cookies; browsers then insist on what it promises.',
+  },
   cookie_path: {
     type: 'string',
     default: '/',
@@ -259,6 +119,105 @@ export const FIELDS = {
     default: true,
     description: 'Have the browser send the cookie over HTTPS only (Secure attribute).',
   },
+  cookie_secure_auto: {
+    type: 'boolean',
+    default: false,
+    description:
+      'Decide Secure by the scheme of the request, that of a trusted proxy included, not by `cookie_secure`.',
+  },
+  cookie_partitioned: {
+    type: 'boolean',
+    default: false,
+    description: 'Give each embedding site a cookie of its own (Partitioned attribute, CHIPS).',
+  },
+  cookie_priority: {
+    type: 'string',
+    oneOf: ['Low', 'Medium', 'High'],
+    description: 'Which cookies a full browser drops last (Priority attribute).',
+  },
+  remember: {
+    type: 'boolean',
+    default: false,
+    description:
+      'Set a second, persistent cookie that opens a new session when the first has ended.',
+  },
+  remember_cookie_name: {
+    type: 'string',
+    default: 'remember',
+    maxLength: 128,
+    pattern: TOKEN,
+    description: 'Name of the persistent cookie.',
+  },
+  remember_rolling_timeout: seconds(
+    604_800,
+    'Seconds after which the persistent cookie ends unless it was used; 0 = never.',
+  ),
+  remember_absolute_timeout: seconds(
+    2_592_000,
+    'Seconds after the sign-in at which the persistent cookie ends; 0 = never.',
+  ),
+  request_headers: {
+    type: 'set',
+    oneOf: TOLD,
+    description: 'What the upstream is told in `Session-…` headers.',
+  },
+  response_headers: {
+    type: 'set',
+    oneOf: TOLD,
+    description: 'What the client is told in `Session-…` headers.',
+  },
+  store_metadata: {
+    type: 'boolean',
+    default: false,
+    description:
+      'Store the subject of a session (user name, custom id or id) so that it can be found by it.',
+  },
+  hash_subject: {
+    type: 'boolean',
+    default: false,
+    description: 'Store the first 16 octets of the SHA-256 of the subject in its place.',
+  },
+  bind: {
+    type: 'set',
+    oneOf: ['ip', 'scheme', 'user-agent'],
+    description: 'What a request must have in common with the sign-in for its session to count.',
+  },
+  max_sessions: {
+    type: 'integer',
+    default: 0,
+    between: [0, 10_000],
+    description: 'Sessions a consumer may have at a time (storage `kong`); 0 = any number.',
+  },
+  max_sessions_policy: {
+    type: 'string',
+    default: 'evict-oldest',
+    oneOf: ['evict-oldest', 'refuse'],
+    description:
+      'At `max_sessions`: end the one that was used least lately, or begin no further one.',
+  },
+  self_service: {
+    type: 'boolean',
+    default: false,
+    description: 'Let users list and end their own sessions under `self_service_path`.',
+  },
+  self_service_path: {
+    type: 'string',
+    default: '/_sessions',
+    maxLength: 256,
+    pattern: PATH,
+    description: 'End of the path, below the route, at which users find their sessions.',
+  },
+  idle_exempt_paths: {
+    type: 'array',
+    elements: { type: 'string', pattern: PATH },
+    description: 'Beginnings of paths whose requests do not prolong a session, such as polling.',
+  },
+  idle_exempt_header: {
+    type: 'string',
+    maxLength: 128,
+    pattern: TOKEN,
+    description: 'Request header whose presence keeps a request from prolonging a session.',
+  },
   logout_methods: {
     type: 'set',
     default: ['POST', 'DELETE'],
@@ -281,6 +240,17 @@ export const FIELDS = {
     type: 'boolean',
     default: false,
     description: 'Look for `logout_post_arg` in bodies of up to 8 kB.',
+  },
+  logout_redirect_uri: {
+    type: 'string',
+    maxLength: 2048,
+    pattern: REDIRECT,
+    description: 'Where a sign-out leads (303); unset = an empty 200.',
+  },
+  logout_clear_site_data: {
+    type: 'set',
+    oneOf: ['cache', 'cookies', 'storage', 'executionContexts', '*'],
+    description: 'Clear-Site-Data header of the answer to a sign-out.',
   },
   unauthenticated: {
     type: 'string',
@@ -321,11 +291,41 @@ export const FIELDS = {
     description:
       'Database of the sessions. Needed for storage `kong`; with storage `cookie` it makes logout final.',
   },
+  cookie_lifetime: old('rolling_timeout'),
+  cookie_idletime: old('idling_timeout'),
+  cookie_renew: {
+    type: 'number',
+    between: [1, LONGEST],
+    description:
+      'Seconds left of `rolling_timeout` at which to renew, at most half of it; default: a quarter of it.',
+  },
+  cookie_discard: {
+    type: 'number',
+    between: [0, 3600],
+    description: 'Old name of `stale_ttl`, which it overrides.',
+  },
+  cookie_samesite: {
+    type: 'string',
+    oneOf: ['Strict', 'Lax', 'None', 'Default', 'off'],
+    description: 'Old name of `cookie_same_site`, which it overrides; `off` means Lax.',
+  },
+  cookie_httponly: {
+    type: 'boolean',
+    description: 'Old name of `cookie_http_only`, which it overrides.',
+  },
+  cookie_persistent: {
+    type: 'boolean',
+    description: 'Old name of `remember`, which it overrides.',
+  },
 } as const satisfies FieldTable;
 
 const prefixed = (prefix: string) => ({ match: prefix });
 const HOST_PREFIX = prefixed('^__[Hh][Oo][Ss][Tt]%-');
 const SECURE_PREFIX = prefixed('^__[Ss][Ee][Cc][Uu][Rr][Ee]%-');
+
+const needsSecure = (if_field: string, if_match: object): EntityCheck => ({
+  conditional: { if_field, if_match, then_field: 'cookie_secure', then_match: { eq: true } },
+});
 
 /** Rules over several fields (RFC 6265bis 4.1.3 for the prefixes). config.ts checks the same once more. */
 export const CHECKS: readonly EntityCheck[] = [
@@ -357,12 +357,23 @@ export const CHECKS: readonly EntityCheck[] = [
       then_err: 'a __Host- cookie must not have a cookie_domain',
     },
   },
-  ...[HOST_PREFIX, SECURE_PREFIX].map((match) => ({
+  ...[HOST_PREFIX, SECURE_PREFIX].map((match) => needsSecure('cookie_name', match)),
+  needsSecure('cookie_prefix', { one_of: ['__Host-', '__Secure-'] }),
+  {
     conditional: {
-      if_field: 'cookie_name',
-      if_match: match,
-      then_field: 'cookie_secure',
-      then_match: { eq: true },
+      if_field: 'cookie_prefix',
+      if_match: { eq: '__Host-' },
+      then_field: 'cookie_path',
+      then_match: { eq: '/' },
     },
-  })),
+  },
+  {
+    conditional: {
+      if_field: 'cookie_prefix',
+      if_match: { eq: '__Host-' },
+      then_field: 'cookie_domain',
+      then_match: { len_eq: 0 },
+      then_err: 'a __Host- cookie must not have a cookie_domain',
+    },
+  },
 ];

@@ -1,5 +1,5 @@
 import { CHECKS, FIELDS } from './fields.ts';
-import type { EntityCheck, Field, FieldTable, Pattern } from './fields.ts';
+import type { ArrayField, Field, FieldTable, Pattern } from './field.ts';
 
 export const NAME = 'session-guard';
 export const VERSION = '0.1.0';
@@ -34,7 +34,9 @@ function toKong(field: Field): KongField {
         ...(field.default !== undefined && { default: field.default }),
       };
     case 'boolean':
-      return { ...common, default: field.default };
+      return { ...common, ...(field.default !== undefined && { default: field.default }) };
+    case 'array':
+      return { ...common, elements: toElements(field) };
     case 'set':
       return {
         ...common,
@@ -51,6 +53,13 @@ function toKong(field: Field): KongField {
       };
   }
 }
+
+const toElements = ({ elements }: ArrayField): KongField => ({
+  type: elements.type,
+  ...(elements.minLength !== undefined && { len_min: elements.minLength }),
+  ...(elements.pattern && { match_all: patternRule(elements.pattern) }),
+  ...(elements.referenceable && { referenceable: true, encrypted: true }),
+});
 
 const kongFields = (table: FieldTable): Record<string, KongField>[] =>
   Object.entries(table).map(([name, field]) => ({ [name]: toKong(field) }));
@@ -69,7 +78,6 @@ export function pluginInfo(): {
   Phases: readonly string[];
   Schema: object;
 } {
-  const checks: readonly EntityCheck[] = CHECKS;
   return {
     Name: NAME,
     Version: VERSION,
@@ -92,7 +100,7 @@ export function pluginInfo(): {
             type: 'record',
             required: true,
             fields: schemaFields(),
-            entity_checks: checks,
+            entity_checks: CHECKS,
           },
         },
       ],

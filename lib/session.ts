@@ -6,6 +6,8 @@ export interface SessionData {
   /** Where the sign-in came from. */
   readonly ip?: string;
   readonly userAgent?: string;
+  /** What `bind` ties the session to, as a hash. */
+  readonly bound?: string;
 }
 
 /**
@@ -27,7 +29,10 @@ export interface Session {
   readonly realm: string;
   readonly subject: string | undefined;
   readonly data: SessionData;
+  /** When a credential was verified. Revocations count from here, and so does the age of a sign-in. */
   readonly authenticatedAt: number;
+  /** When this session began: later than `authenticatedAt` if it was restored. `absolute` counts from here. */
+  readonly startedAt: number;
   /** When the current generation was issued. */
   readonly renewedAt: number;
   /** When the generation before it was issued: its own rolling deadline counts from here. */
@@ -86,7 +91,7 @@ export function judge(
 
 function hasEnded(session: Session, timeouts: Timeouts, now: number): boolean {
   return (
-    hasPassed(timeouts.absolute, session.authenticatedAt, now) ||
+    hasPassed(timeouts.absolute, session.startedAt, now) ||
     hasPassed(timeouts.idling, session.seenAt, now) ||
     hasPassed(timeouts.rolling, session.renewedAt, now)
   );
@@ -123,6 +128,6 @@ export function remaining(session: Session, timeouts: Timeouts, now: number): Re
   return {
     ...(timeouts.idling > 0 && { idling: timeouts.idling }),
     ...(timeouts.rolling > 0 && { rolling: left(timeouts.rolling, session.renewedAt) }),
-    ...(timeouts.absolute > 0 && { absolute: left(timeouts.absolute, session.authenticatedAt) }),
+    ...(timeouts.absolute > 0 && { absolute: left(timeouts.absolute, session.startedAt) }),
   };
 }

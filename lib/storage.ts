@@ -1,3 +1,4 @@
+import type { SessionLimit } from './config.ts';
 import type { Session } from './session.ts';
 
 /** How long a session may live in the store: both limits in milliseconds, 0 = without end. */
@@ -14,6 +15,45 @@ export interface Presented {
   readonly session?: Session;
 }
 
+/** A session to be: the storage fills in the moments from its own clock. */
+export type NewSession = Omit<
+  Session,
+  | 'generation'
+  | 'authenticatedAt'
+  | 'startedAt'
+  | 'renewedAt'
+  | 'previousRenewedAt'
+  | 'confirmedAt'
+  | 'seenAt'
+>;
+
+/** A sign-in. */
+export interface Beginning {
+  readonly session: NewSession;
+  readonly lifetime: Lifetime;
+  /** The persistent session of the same family, where one is wanted. */
+  readonly remember?: { readonly session: NewSession; readonly lifetime: Lifetime };
+  /** Sessions of earlier users of the browser: they end with this beginning, in the same transaction. */
+  readonly replaces: readonly Session[];
+  readonly limit: SessionLimit | undefined;
+}
+
+export interface Begun {
+  readonly session: Session;
+  readonly remember?: Session;
+}
+
+/** One use of a session. */
+export interface Use {
+  /** The generation that was presented. */
+  readonly generation: number;
+  readonly lifetime: Lifetime;
+  /** Milliseconds between two writes of the last use. */
+  readonly touchInterval: number;
+  /** False for a request that must not prolong the session; the presentation counts all the same. */
+  readonly prolongs: boolean;
+}
+
 /**
  * Where sessions live. Every method that asks a database rejects with ERR_STORE_UNAVAILABLE within the
  * configured timeouts; nothing else is to be expected of them.
@@ -28,24 +68,38 @@ export interface Storage {
   peek(presented: Presented): Session | null | undefined;
   /** Asks the store. `null` means gone for good: a row precedes its cookie, so absence is final. */
   load(presented: Presented): Promise<Session | null>;
-  /** Stores a new session and, in the same transaction, ends the family it replaces. */
-  create(session: NewSession, lifetime: Lifetime, replaces?: Session): Promise<Session>;
+  /** Stores what a sign-in begins. `null` = the consumer has as many sessions as the limit allows, and it refuses. */
+  create(beginning: Beginning): Promise<Begun | null>;
   /**
    * Raises the generation if the session still has the given one, and returns the session as it then is:
    * the same successor for every caller. `null` = it is dead. Never revives anything.
    */
   renew(session: Session, lifetime: Lifetime): Promise<Session | null>;
+  /**
+   * Begins another session of the family of a living remember session, unless one with that key exists: then that
+   * one is returned. `authenticatedAt` is the remember session's. `null` = the family has ended.
+   */
+  restore(remember: Session, session: NewSession, lifetime: Lifetime): Promise<Session | null>;
   /** Ends a family: when this resolves no generation of it is accepted on this node, and soon on no other. */
   end(session: Session): Promise<void>;
   /**
    * Notes a use, off the request's path: last seen, and the first presentation of a generation. Returns another
    * session than the given one where the cookie has to carry the change.
    */
-  seen(session: Session, generation: number, lifetime: Lifetime, touchInterval: number): Session;
+  seen(session: Session, use: Use): Session;
+  /** The sessions of a consumer within one realm and audience, the last used first; remember sessions left out. */
+  list(whose: Whose): Promise<readonly Session[]>;
+  /** Ends the family of one of the consumer's sessions by its handle; false if there is none. */
+  endByHandle(whose: Whose, handle: string): Promise<boolean>;
+  /** Ends all families of the consumer but the given one, and says how many. */
+  endOthers(whose: Whose, exceptFamily: string | undefined): Promise<number>;
 }
 
-/** A session to be: the storage fills in the moments from its own clock. */
-export type NewSession = Omit<
-  Session,
-  'generation' | 'authenticatedAt' | 'renewedAt' | 'previousRenewedAt' | 'confirmedAt' | 'seenAt'
->;
+/** Whose sessions: those that a route's user may see. */
+export interface Whose {
+  readonly consumerId: string;
+  readonly audience: string;
+  readonly realm: string;
+  /** With storage `cookie`: the session of the request, the only one there is to know. */
+  readonly current?: Session;
+}

@@ -1,7 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { format, resolveConfig } from 'prettier';
 import { FIELDS } from '../lib/fields.ts';
-import type { Field, FieldTable } from '../lib/fields.ts';
+import type { Field, FieldTable } from '../lib/field.ts';
 
 /**
  * Writes the README's configuration table from the table of fields. With `--check` it only says whether the README

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { parseConfig } from '../../lib/config.ts';
-import { FIELDS, POSTGRES_FIELDS } from '../../lib/fields.ts';
-import type { Field, FieldTable } from '../../lib/fields.ts';
+import type { Field, FieldTable } from '../../lib/field.ts';
+import { FIELDS } from '../../lib/fields.ts';
+import { POSTGRES_FIELDS } from '../../lib/postgres-fields.ts';
 import { pluginInfo, schemaFields } from '../../lib/schema.ts';
 
 const SECRET = 'Xk3v9Qp7Lr2Tz8Ws5Yb1Nc6Md4Fg0HjKEaRiUo';

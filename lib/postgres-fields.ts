@@ -1,0 +1,79 @@
+import type { FieldTable } from './field.ts';
+import { IDENTIFIER, POSTGRES_URL } from './patterns.ts';
+
+/** The fields of the record `postgres`. */
+export const POSTGRES_FIELDS = {
+  url: {
+    type: 'string',
+    pattern: POSTGRES_URL,
+    referenceable: true,
+    description: 'Connection URL. Takes the place of host, port, user, password and database.',
+  },
+  listen_url: {
+    type: 'string',
+    pattern: POSTGRES_URL,
+    referenceable: true,
+    description:
+      'Direct connection URL for LISTEN, where `url` leads through a pooler in transaction mode.',
+  },
+  host: { type: 'string', description: 'Host name or address of the server.' },
+  port: {
+    type: 'integer',
+    default: 5432,
+    between: [1, 65_535],
+    description: 'Port of the server.',
+  },
+  user: { type: 'string', description: 'Role to connect as.' },
+  password: {
+    type: 'string',
+    referenceable: true,
+    description: 'Password of the role.',
+  },
+  database: { type: 'string', description: 'Name of the database.' },
+  schema: {
+    type: 'string',
+    default: 'session_guard',
+    maxLength: 63,
+    pattern: IDENTIFIER,
+    description: 'Schema that holds the tables; created by the migrations if it does not exist.',
+  },
+  ssl: { type: 'boolean', default: false, description: 'Encrypt the connection with TLS.' },
+  ssl_verify: {
+    type: 'boolean',
+    default: true,
+    description: "Verify the server's certificate and host name (with `ssl`).",
+  },
+  ssl_ca: {
+    type: 'string',
+    referenceable: true,
+    description: 'PEM certificate of a private authority that signed the certificate.',
+  },
+  pool_size: {
+    type: 'integer',
+    default: 10,
+    between: [1, 200],
+    description: 'Connections per node, shared by all routes with the same database.',
+  },
+  connect_timeout: {
+    type: 'number',
+    default: 2,
+    between: [0.05, 60],
+    description: 'Seconds to wait for a connection, then 503.',
+  },
+  statement_timeout: {
+    type: 'number',
+    default: 2,
+    between: [0.05, 60],
+    description: 'Seconds to wait for the answer to a statement, then 503.',
+  },
+  prepared: {
+    type: 'boolean',
+    default: true,
+    description: 'Use named prepared statements; switch off behind PgBouncer in transaction mode.',
+  },
+  migrate: {
+    type: 'boolean',
+    default: true,
+    description: 'Create and upgrade the tables at start; otherwise run `session-guard migrate`.',
+  },
+} as const satisfies FieldTable;
