@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Browser, echoOf, parseSetCookie, send } from '../support/client.ts';
 import { assertDenied, assertNoSet, assertOk, nameIn } from './support/assertions.ts';
 import { BUNDLED_COOKIES } from './support/bundled.ts';
 import { Scene } from './support/scene.ts';
 import { inParallel } from './support/waiting.ts';
-import { setTimeout as sleep } from 'node:timers/promises';
 
 const STORAGES = ['kong', 'cookie'] as const;
 
@@ -236,7 +236,7 @@ describe('signing in', { concurrency: 12 }, () => {
 
 const decode = (part: string): string => Buffer.from(part, 'base64url').toString('latin1');
 
-/** No two neighbours share more than 12 characters at one place, apart from what begins every cookie. */
+/** No two cookies share more than 12 characters, wherever they stand, apart from what begins every one. */
 function assertUnlike(cookies: readonly string[]): void {
   const header = cookies[0]?.split('.')[0] ?? '';
   const bodies = cookies.map((cookie) => {
@@ -245,7 +245,6 @@ function assertUnlike(cookies: readonly string[]): void {
   });
   const seen = new Set<string>();
   for (const body of bodies) {
-    // Windows at every place, so that a shared part is found wherever it stands.
     const windows = new Set(
       Array.from({ length: Math.max(0, body.length - 12) }, (_, at) => body.slice(at, at + 13)),
     );

@@ -67,16 +67,18 @@ async function openUpstream(cleanup: Cleanup): Promise<string> {
 
 type Kong = Pick<Environment, 'nodes' | 'vaultReference' | 'restart' | 'gateways'>;
 
+const nodeOfSettings = (suffix: string): KongNode => ({
+  adminUrl: required(`KONG_ADMIN_URL${suffix}`),
+  proxyUrl: required(`KONG_PROXY_URL${suffix}`),
+  proxySslUrl: required(`KONG_PROXY_SSL_URL${suffix}`),
+});
+
 function realKong(count: number): Kong {
-  const node = (suffix: string): KongNode => ({
-    adminUrl: required(`KONG_ADMIN_URL${suffix}`),
-    proxyUrl: required(`KONG_PROXY_URL${suffix}`),
-    proxySslUrl: required(`KONG_PROXY_SSL_URL${suffix}`),
-  });
   const restartCommand = setting('KONG_RESTART_COMMAND');
-  const others = count > 1 && setting('KONG_ADMIN_URL_2') !== undefined ? [node('_2')] : [];
+  const others =
+    count > 1 && setting('KONG_ADMIN_URL_2') !== undefined ? [nodeOfSettings('_2')] : [];
   return {
-    nodes: [node(''), ...others],
+    nodes: [nodeOfSettings(''), ...others],
     vaultReference: setting('KONG_VAULT_REFERENCE'),
     restart:
       restartCommand === undefined

@@ -35,7 +35,7 @@ export async function inParallel<T, R>(
   width: number,
   work: (item: T, index: number) => Promise<R>,
 ): Promise<R[]> {
-  const results = new Array<R>(items.length);
+  const results: R[] = [];
   const entries = items.entries();
   const lane = async (): Promise<void> => {
     for (const [index, item] of entries) results[index] = await work(item, index);
