@@ -141,10 +141,10 @@ export class Bus {
   }
 }
 
-/** pg waits for the server's goodbye only on a connection that works; a silent one it cuts. */
+/** pg waits for the server's goodbye, on a connection that works; a silent one it cuts. */
 async function close(client: Client): Promise<void> {
-  await Promise.race([
-    client.end().catch(() => {}),
-    sleep(STOP_TIMEOUT, undefined, { ref: false }),
-  ]);
+  (client as Client & { ref(): void }).ref();
+  const limit = new AbortController();
+  await Promise.race([client.end(), sleep(STOP_TIMEOUT, undefined, limit).catch(() => {})]);
+  limit.abort();
 }

@@ -61,7 +61,8 @@ const queries = diagnostics.channel('session-guard.query');
 
 /** What a client waits beyond the server's own limit, so that the server's answer can still arrive. */
 const GRACE = 250;
-const WAITING_PER_CONNECTION = 4;
+/** A connection does more than this in the time that anybody waits for it. */
+const WAITING_PER_CONNECTION = 100;
 const CLOSE_TIMEOUT = 2500;
 
 type Settings = ReturnType<typeof settingsOf>;

@@ -40,7 +40,8 @@ export class Touches {
   #tick = TICK;
   #timers: { soon?: NodeJS.Timeout | undefined; tick?: NodeJS.Timeout | undefined } = {};
   #queue: Promise<void> = Promise.resolve();
-  #retryAt = -Infinity;
+  /** Longer than usual while the store is down, without end after `stop`. */
+  #pause = 0;
   #dropped = 0;
 
   constructor(options: TouchesOptions) {
@@ -85,7 +86,7 @@ export class Touches {
 
   /** Nothing is written by itself any more. */
   stop(): void {
-    this.#retryAt = Infinity;
+    this.#pause = Infinity;
     clearTimeout(this.#timers.soon);
     clearTimeout(this.#timers.tick);
   }
@@ -106,7 +107,7 @@ export class Touches {
   }
 
   #arm(): void {
-    const pause = this.#retryAt - performance.now();
+    const pause = this.#pause;
     if (pause === Infinity) return;
     const { soon, tick } = this.#timers;
     if (this.#soon.size > 0 && soon === undefined) {
@@ -134,8 +135,10 @@ export class Touches {
     try {
       await this.#serially(() => this.#write(keys));
     } catch (error) {
-      this.#options.log('touches_delayed', { count: this.#pending.size, error });
-      this.#retryAt = Math.max(this.#retryAt, performance.now() + RETRY);
+      if (this.#pause === 0) {
+        this.#options.log('touches_delayed', { count: this.#pending.size, error });
+      }
+      this.#pause = Math.max(this.#pause, RETRY);
     }
     this.#arm();
   }
@@ -158,6 +161,7 @@ export class Touches {
     try {
       await this.#options.write(touches);
       this.#options.onWritten(touches);
+      if (this.#pause === RETRY) this.#pause = 0;
     } catch (error) {
       for (const touch of touches) {
         const newer = this.#pending.get(touch.key);

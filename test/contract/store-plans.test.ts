@@ -1,0 +1,99 @@
+import assert from 'node:assert/strict';
+import { after, afterEach, before, beforeEach, test } from 'node:test';
+import { Client } from 'pg';
+import type { Session } from '../../lib/session.ts';
+import { HOUR, newSession, openNode, statementsOf, until } from '../support/nodes.ts';
+import { startPostgres } from '../support/postgres.ts';
+import type { Postgres } from '../support/postgres.ts';
+
+/* What the statements cost, by Postgres' own counts. A connection hands in its counts when it ends. */
+
+let postgres: Postgres;
+let url: string;
+let sql: Client;
+
+before(async () => {
+  postgres = await startPostgres();
+});
+
+after(async () => {
+  await postgres.stop();
+});
+
+beforeEach(async () => {
+  url = await postgres.newDatabase();
+  const first = openNode(url);
+  await first.backend.readiness.ready();
+  await first.close();
+  sql = new Client({ connectionString: url, options: '-c search_path=session_guard' });
+  await sql.connect();
+});
+
+afterEach(() => sql.end());
+
+/** Of the sessions' table, once nobody else is connected any more. */
+async function counts(): Promise<{ scans: number; updates: number; heapOnly: number }> {
+  await until(async () => {
+    const others = await sql.query(
+      `select from pg_stat_activity
+       where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend'`,
+    );
+    return others.rows.length === 0;
+  });
+  const { rows } = await sql.query<{ scans: number; updates: number; heapOnly: number }>(
+    `select seq_scan::integer as scans, n_tup_upd::integer as updates, n_tup_hot_upd::integer as "heapOnly"
+     from pg_stat_user_tables where schemaname = 'session_guard' and relname = 'sessions'`,
+  );
+  assert.ok(rows[0]);
+  return rows[0];
+}
+
+test('touches are one statement for many sessions, and heap-only updates', async () => {
+  const node = openNode(url);
+  const sessions = await Promise.all(
+    Array.from({ length: 200 }, () => node.storage.create(newSession(), HOUR)),
+  );
+  // Spread over the touch interval, as in life: what one statement replaces is room for the next.
+  const statements = await statementsOf(async () => {
+    for (let round = 0; round < 100; round++) {
+      for (let i = round % 10; i < sessions.length; i += 10) {
+        node.storage.seen(sessions[i] as Session, 0, HOUR, 60_000);
+      }
+      await node.backend.touches.flush();
+    }
+  });
+  assert.deepEqual(
+    statements,
+    Array.from({ length: 100 }, () => 'touch'),
+  );
+  await node.close();
+  const { updates, heapOnly } = await counts();
+  assert.equal(updates, 2000);
+  assert.ok(heapOnly >= 1900, `${heapOnly} of 2000`);
+});
+
+test('no statement on the path of a request reads the whole table', async () => {
+  await sql.query(`insert into sessions (key, handle, family, kind, generation, consumer_id, audience, realm, data,
+      authenticated_at, renewed_at, seen_at, expires_at)
+    select sha256(i::text::bytea), gen_random_uuid(), gen_random_uuid(), 0, 0, i::text, '', '', '', now(), now(),
+      now(), now() + interval '1 hour' from generate_series(1, 20000) i`);
+  await sql.query('analyze sessions');
+  const { scans } = await counts();
+  const node = openNode(url, { cacheTtl: 0 });
+  const { storage, backend } = node;
+  const session = await storage.create(newSession(), HOUR);
+  // The sixth execution of a prepared statement may have another plan, for any parameters.
+  for (let round = 0; round < 8; round++) {
+    await storage.load(session);
+    const renewed = await storage.renew({ ...session, generation: round }, HOUR);
+    assert.equal(renewed?.generation, round + 1);
+    storage.seen(renewed, round + 1, HOUR, 0);
+    await backend.touches.flush();
+    await storage.create(newSession(), HOUR, newSession() as Session);
+    await storage.end(newSession());
+    await storage.list(session.consumerId);
+    await backend.store.prune(1000);
+  }
+  await node.close();
+  assert.equal((await counts()).scans, scans);
+});

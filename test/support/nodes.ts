@@ -1,0 +1,104 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+import { randomBytes, randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { openBackend } from '../../lib/backend.ts';
+import type { Backend, BackendOptions } from '../../lib/backend.ts';
+import { openDatabase } from '../../lib/database.ts';
+import type { Database, DatabaseOptions, QueryEvent } from '../../lib/database.ts';
+import { openServerStorage } from '../../lib/server-storage.ts';
+import type { Codec, ServerStorage } from '../../lib/server-storage.ts';
+import type { SessionData } from '../../lib/session.ts';
+import type { NewSession } from '../../lib/storage.ts';
+
+/** A node of a cluster inside the test's process: a pool, a cache and a listener of its own. */
+export interface TestNode {
+  readonly database: Database;
+  readonly backend: Backend;
+  readonly storage: ServerStorage;
+  readonly log: readonly {
+    readonly event: string;
+    readonly fields: Readonly<Record<string, unknown>>;
+  }[];
+  close(): Promise<void>;
+}
+
+export interface NodeOptions extends BackendOptions {
+  readonly database?: DatabaseOptions;
+  readonly cacheTtl?: number;
+  readonly codec?: Codec;
+}
+
+let count = 0;
+
+/** Fast settings: heartbeats of 200 ms, no pruning by itself. */
+export function openNode(url: string, options: NodeOptions = {}): TestNode {
+  const own = new URL(url);
+  own.searchParams.set('fallback_application_name', `node ${count++}`); // a pool is shared by equal URLs
+  const database = openDatabase({ ...options.database, url: own.href });
+  const log: { event: string; fields: Readonly<Record<string, unknown>> }[] = [];
+  const storage = openServerStorage({
+    database,
+    codec: options.codec ?? plainCodec,
+    log: (event, fields) => log.push({ event, fields }),
+    cacheTtl: options.cacheTtl ?? 5000,
+    cacheSize: options.cacheSize,
+    bus: options.bus ?? { heartbeat: 200, heartbeatTimeout: 150, retry: [20, 100] },
+    pruneInterval: options.pruneInterval ?? 3600_000,
+  });
+  const backend = openBackend(database);
+  return { database, backend, storage, log, close: () => backend.close() };
+}
+
+/** Bytes that can be read back; sealing has its own tests. */
+export const plainCodec: Codec = {
+  seal: async (_key, data) => Buffer.from(JSON.stringify(data)),
+  open: async (_key, sealed) => JSON.parse(Buffer.from(sealed).toString()) as SessionData,
+};
+
+export const HOUR = { rolling: 3600_000, absolute: 86_400_000 };
+
+export const newSession = (fields: Partial<NewSession> = {}): NewSession => ({
+  key: randomBytes(32).toString('base64url'),
+  handle: randomUUID(),
+  family: randomUUID(),
+  kind: 'session',
+  consumerId: randomUUID(),
+  credentialId: undefined,
+  audience: 'default',
+  realm: 'session kong session_guard',
+  subject: undefined,
+  data: { username: 'alice', groups: ['staff'] },
+  ...fields,
+});
+
+/** Waits until `condition` holds; fails after `limit` milliseconds. */
+export async function until(condition: () => unknown, limit = 10_000): Promise<void> {
+  const end = performance.now() + limit;
+  while (!(await condition())) {
+    if (performance.now() > end)
+      throw new Error(`did not come true in ${limit} ms: ${String(condition)}`);
+    await sleep(5);
+  }
+}
+
+/** Until the node trusts its cache. */
+export const untilTrusted = async (node: TestNode): Promise<void> => {
+  const session = await node.storage.create(newSession(), HOUR);
+  await until(async () => {
+    if (node.storage.peek(session) === undefined) await node.storage.load(session);
+    return node.storage.peek(session);
+  });
+};
+
+/** The names of the statements that `work` sends, in order. */
+export async function statementsOf(work: () => Promise<unknown>): Promise<string[]> {
+  const names: string[] = [];
+  const note = (event: unknown) => names.push((event as QueryEvent).name);
+  subscribe('session-guard.query', note);
+  try {
+    await work();
+  } finally {
+    unsubscribe('session-guard.query', note);
+  }
+  return names;
+}
