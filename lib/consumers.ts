@@ -15,7 +15,8 @@ export interface Question {
   readonly now: number;
   readonly ttl: number;
   readonly lookUp: LookUp;
-  readonly control: string | undefined;
+  /** The id of a consumer that is known to exist; asked for only when it is needed. */
+  readonly control: () => Promise<string | undefined>;
 }
 
 /** Milliseconds until Kong is asked again after it gave no clear answer. */
@@ -68,7 +69,7 @@ export class Consumers {
       this.#control = id;
       return consumer;
     }
-    const control = question.control ?? this.#control;
+    const control = (await question.control()) ?? this.#control;
     const isKongAnswering =
       control !== undefined && control !== id && (await lookUp(control)) !== undefined;
     if (isKongAnswering) {

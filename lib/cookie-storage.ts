@@ -62,7 +62,13 @@ export class CookieStorage implements Storage {
   /** There is nobody to compare with: every copy renews for itself. */
   async renew(session: Session): Promise<Session | null> {
     const now = this.now();
-    return { ...session, generation: session.generation + 1, renewedAt: now, seenAt: now };
+    return {
+      ...session,
+      generation: session.generation + 1,
+      previousRenewedAt: session.renewedAt,
+      renewedAt: now,
+      seenAt: now,
+    };
   }
 
   async end(session: Session): Promise<void> {

@@ -133,7 +133,7 @@ async function newSession(
       credentialId,
       audience: config.audience,
       realm: config.realm,
-      subject: username ?? customId ?? consumer.id,
+      subject: undefined,
       data: {
         ...(username !== undefined && { username }),
         ...(customId !== undefined && { customId }),
@@ -203,7 +203,7 @@ async function stillExisting(
     ...(username !== undefined && { username }),
     ...(customId !== undefined && { customId }),
   };
-  const control = (await request.consumer())?.id;
+  const control = async () => (await request.consumer())?.id;
   const lookUp = (id: string) => request.loadConsumer(id);
   return consumers.check(last, { now, ttl, lookUp, control });
 }
