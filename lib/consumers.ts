@@ -8,6 +8,10 @@ export interface Consumer {
   readonly customId?: string;
 }
 
+/** Whom a session is about, as the bundled plugin says it: user name, else custom id, else id. */
+export const subjectOf = ({ id, username, customId }: Consumer): string =>
+  username ?? customId ?? id;
+
 /** Asks Kong; `undefined` for "not found" and for "the database did not answer" alike (kong-protocol.md C.2). */
 export type LookUp = (id: string) => Promise<Consumer | undefined>;
 

@@ -1,5 +1,14 @@
-import type { NewSession, Presented, Storage } from './storage.ts';
 import type { Session } from './session.ts';
+import type {
+  Beginning,
+  Begun,
+  Ended,
+  NewSession,
+  Presented,
+  Storage,
+  Use,
+  Whose,
+} from './storage.ts';
 
 /** Cut-offs in a database: moments before which sessions count as ended (design.md §2). */
 export interface CutOffs {
@@ -9,6 +18,8 @@ export interface CutOffs {
   load(session: Session): Promise<number>;
   /** Ends a family until none of its cookies can be alive any more. */
   add(session: Session): Promise<void>;
+  /** Ends all sessions that the consumer has now. */
+  addConsumer(consumerId: string): Promise<void>;
 }
 
 /** Clocks of nodes differ a little; a session from further in the future was not made by one of them. */
@@ -45,17 +56,11 @@ export class CookieStorage implements Storage {
     return survives(session, await this.#cutOffs.load(session));
   }
 
-  async create(session: NewSession, _lifetime: unknown, replaces?: Session): Promise<Session> {
-    if (replaces) await this.end(replaces);
-    const now = this.now();
+  async create({ session, remember, replaces }: Beginning): Promise<Begun> {
+    for (const earlier of replaces) await this.end(earlier);
     return {
-      ...session,
-      generation: 0,
-      authenticatedAt: now,
-      renewedAt: now,
-      previousRenewedAt: undefined,
-      confirmedAt: undefined,
-      seenAt: now,
+      session: this.#begin(session),
+      ...(remember && { remember: this.#begin(remember.session) }),
     };
   }
 
@@ -71,14 +76,57 @@ export class CookieStorage implements Storage {
     };
   }
 
+  async restore(remember: Session, session: NewSession): Promise<Session> {
+    return { ...this.#begin(session), authenticatedAt: remember.authenticatedAt };
+  }
+
   async end(session: Session): Promise<void> {
     await this.#cutOffs?.add(session);
   }
 
   /** The last use is kept in the cookie, so the cookie is sent again once in a while. */
-  seen(session: Session, _generation: number, _lifetime: unknown, touchInterval: number): Session {
+  seen(session: Session, { touchInterval, prolongs }: Use): Session {
     const now = this.now();
-    return now - session.seenAt < touchInterval ? session : { ...session, seenAt: now };
+    if (!prolongs || now - session.seenAt < touchInterval) return session;
+    return { ...session, seenAt: now };
+  }
+
+  /** Only the cookies know of the others. */
+  async list({ current }: Whose): Promise<readonly Session[]> {
+    return current ? [current] : [];
+  }
+
+  async endByHandle({ current }: Whose, handle: string): Promise<boolean> {
+    if (current?.handle !== handle) return false;
+    await this.end(current);
+    return true;
+  }
+
+  /** The current session ends with the others: a cut-off knows moments, not sessions. */
+  async endOthers(
+    { consumerId, current }: Whose,
+    exceptFamily: string | undefined,
+  ): Promise<Ended> {
+    if (this.#cutOffs) {
+      await this.#cutOffs.addConsumer(consumerId);
+      return { current: current !== undefined };
+    }
+    const isEnded = current !== undefined && current.family !== exceptFamily;
+    return { count: Number(isEnded), current: isEnded };
+  }
+
+  #begin(session: NewSession): Session {
+    const now = this.now();
+    return {
+      ...session,
+      generation: 0,
+      authenticatedAt: now,
+      startedAt: now,
+      renewedAt: now,
+      previousRenewedAt: undefined,
+      confirmedAt: undefined,
+      seenAt: now,
+    };
   }
 
   #isFromTheFuture({ authenticatedAt, renewedAt, seenAt }: Session): boolean {

@@ -58,37 +58,41 @@ const chunkName = (name: string, index: number): string => (index === 1 ? name :
 const isChunkOf = (name: string, candidate: string): boolean =>
   candidate.startsWith(name) && /^[2-9]$/.test(candidate.slice(name.length));
 
+/** Settings of a cookie for one request: whether it is Secure has been decided. */
+export type WrittenCookie = CookieSettings & { readonly secure: boolean };
+
 /** Set-Cookie lines that give the browser `value`, in as many chunks as it needs, and delete a longer value's rest. */
-export function setCookies(settings: CookieSettings, value: string, own: OwnCookies): string[] {
+export function setCookies(settings: WrittenCookie, value: string, own: OwnCookies): string[] {
   const chunks = split(settings.name, value);
   const lines = chunks.map((chunk, index) =>
-    setCookie(settings, chunkName(settings.name, index + 1), chunk),
+    setCookie(settings, chunkName(settings.name, index + 1), chunk, settings.maxAge),
   );
   return [...lines, ...deleteChunks(settings, own, chunks.length + 1)];
 }
 
 /** Set-Cookie lines that delete our cookies; those of other applications with the same name are left alone. */
-export function deleteCookies(settings: CookieSettings, own: OwnCookies): string[] {
+export function deleteCookies(settings: WrittenCookie, own: OwnCookies): string[] {
   if (own.values.length === 0) return [];
   return [deletion(settings, settings.name), ...deleteChunks(settings, own, 2)];
 }
 
-function deleteChunks(settings: CookieSettings, own: OwnCookies, from: number): string[] {
+function deleteChunks(settings: WrittenCookie, own: OwnCookies, from: number): string[] {
   const numbers = own.chunks.filter((index) => index >= from);
   return numbers.map((index) => deletion(settings, chunkName(settings.name, index)));
 }
 
 /** The attributes are those it was set with: another Path or Domain would name another cookie (RFC 6265bis 5.7). */
-const deletion = (settings: CookieSettings, name: string): string =>
-  setCookie(settings, name, '', { maxAge: 0, expires: new Date(0) });
+const deletion = (settings: WrittenCookie, name: string): string =>
+  setCookie(settings, name, '', 0);
 
+/** @param maxAge in seconds; Expires says the same for those who do not know Max-Age (RFC 6265bis 5.6) */
 function setCookie(
-  settings: CookieSettings,
+  settings: WrittenCookie,
   name: string,
   value: string,
-  end: { maxAge?: number; expires?: Date } = {},
+  maxAge: number | undefined,
 ): string {
-  const { path, domain, sameSite, httpOnly, secure } = settings;
+  const { path, domain, sameSite, httpOnly, secure, partitioned, priority } = settings;
   return stringifySetCookie(
     {
       name,
@@ -96,13 +100,18 @@ function setCookie(
       path,
       httpOnly,
       secure,
+      partitioned,
       ...(domain !== undefined && { domain }),
-      ...(sameSite && { sameSite: sameSite.toLowerCase() as Lowercase<typeof sameSite> }),
-      ...end,
+      ...(sameSite && { sameSite: lower(sameSite) }),
+      ...(priority && { priority: lower(priority) }),
+      ...(maxAge !== undefined && { maxAge, expires: expiryOf(maxAge) }),
     },
     { encode: (text) => text },
   );
 }
+
+const lower = <T extends string>(text: T) => text.toLowerCase() as Lowercase<T>;
+const expiryOf = (maxAge: number): Date => new Date(maxAge === 0 ? 0 : Date.now() + maxAge * 1000);
 
 /** What fits beside a chunk's name, its digit and the equals sign. */
 const roomFor = (name: string): number => MAX_COOKIE - name.length - 2;

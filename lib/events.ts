@@ -8,6 +8,10 @@ export type EventCode =
   | 'session_replaced' // by the sign-in of somebody else in the same browser
   | 'session_expired'
   | 'session_replayed'
+  | 'session_restored' // by the persistent cookie
+  | 'session_bound_elsewhere'
+  | 'session_limit'
+  | 'old_names'
   | 'consumer_gone'
   | 'consumer_undecided'
   | 'credential_without_consumer'

@@ -1,17 +1,21 @@
-import { randomBytes, randomUUID } from 'node:crypto';
+import { createHash } from 'node:crypto';
+import { begin } from './beginning.ts';
+import { writeCookies } from './channel.ts';
+import type { Channel } from './channel.ts';
 import type { Consumer } from './consumers.ts';
-import { deleteCookies, setCookies } from './cookie.ts';
 import type { OwnCookies } from './cookie.ts';
-import { isStoreUnavailable, SessionError } from './errors.ts';
+import { isStoreUnavailable } from './errors.ts';
 import { report } from './events.ts';
+import { entryOf } from './entry.ts';
 import { isLogout } from './logout.ts';
-import { examine, keyOf, presentedBy } from './presence.ts';
-import type { Guard, Presence, Proof } from './presence.ts';
+import { examine, keyOf, openTokens, otherEntries } from './presence.ts';
+import type { Found, Guard, Presence, Proof } from './presence.ts';
 import type { Request } from './request.ts';
+import { serve } from './self-service.ts';
+import type { Answer } from './self-service.ts';
 import { isAlive, isRenewalDue, judge } from './session.ts';
 import type { Session } from './session.ts';
-import type { Storage } from './storage.ts';
-import type { Entry, Token } from './token.ts';
+import type { Token } from './token.ts';
 
 /**
  * What is to be done with a request. `cookies` are the Set-Cookie lines of the response, `rest` the Cookie header
@@ -38,6 +42,8 @@ export type Decision =
     }
   /** The session has ended, durably; the response says so and the upstream is not asked. */
   | { readonly kind: 'logout'; readonly cookies: readonly string[] }
+  /** Users ask for their own sessions. */
+  | { readonly kind: 'answer'; readonly cookies: readonly string[]; readonly answer: Answer }
   /** It cannot be known who this is. */
   | { readonly kind: 'unavailable' };
 
@@ -47,14 +53,15 @@ export type Decision =
  */
 export async function decide(guard: Guard, request: Request): Promise<Decision> {
   try {
-    const presence = await examine(guard, request.cookies);
+    const presence = await examine(guard, request);
     const { proof } = presence;
     if (proof && (await isLogout(request, guard.config.logout))) {
-      return await logOut(guard, presence, proof);
+      return await logOut(guard, request, presence, proof);
     }
-    if (request.credential) return await signIn(guard, request, presence);
-    if (!proof) return nobody(guard, presence);
-    return await stayIn(guard, request, presence, proof);
+    const decision = request.credential
+      ? await signIn(guard, request, presence)
+      : await stayIn(guard, request, presence);
+    return (await selfService(guard, request, presence, decision)) ?? decision;
   } catch (error) {
     if (!isStoreUnavailable(error)) throw error;
     report('store_unavailable');
@@ -62,131 +69,114 @@ export async function decide(guard: Guard, request: Request): Promise<Decision> 
   }
 }
 
-function nobody({ config }: Guard, { own, isDead }: Presence): Decision {
-  const cookies = isDead ? deleteCookies(config.cookie, own) : [];
-  return { kind: 'nobody', cookies, ...restOf(own) };
+async function nobody(
+  guard: Guard,
+  request: Request,
+  { session, remember, rest }: Presence,
+): Promise<Decision> {
+  const { channels } = guard;
+  const cookies = await cookiesOfDead(guard, request, channels.session, session);
+  const beside =
+    channels.remember && remember
+      ? await cookiesOfDead(guard, request, channels.remember, remember)
+      : [];
+  return { kind: 'nobody', cookies: [...cookies, ...beside], ...restOf(rest) };
 }
 
-const restOf = ({ rest }: OwnCookies): { rest?: string } => (rest === undefined ? {} : { rest });
+const cookiesOfDead = async (
+  { storage }: Guard,
+  request: Request,
+  channel: Channel,
+  { own, isDead }: Found,
+): Promise<string[]> => (isDead ? writeCookies(channel, request, own, [], storage.now()) : []);
 
-async function logOut(guard: Guard, presence: Presence, proof: Proof): Promise<Decision> {
-  const { session, token } = proof;
+const restOf = (rest: string | undefined): { rest?: string } =>
+  rest === undefined ? {} : { rest };
+
+async function logOut(
+  guard: Guard,
+  request: Request,
+  presence: Presence,
+  { session }: Proof,
+): Promise<Decision> {
   await guard.storage.end(session);
   report('session_ended', { handle: session.handle });
-  const others = otherEntries(guard, token);
-  const { config } = guard;
-  const cookies =
-    others.length === 0
-      ? deleteCookies(config.cookie, presence.own)
-      : await cookiesFor(guard, presence.own, others);
-  return { kind: 'logout', cookies };
+  return { kind: 'logout', cookies: await farewell(guard, request, presence) };
+}
+
+/** Set-Cookie lines that leave the browser nothing of this audience. */
+async function farewell(
+  guard: Guard,
+  request: Request,
+  { session, remember }: Presence,
+): Promise<string[]> {
+  const { channels, storage } = guard;
+  const without = async (channel: Channel, own: OwnCookies): Promise<string[]> => {
+    const tokens = await openTokens(channel, own, storage.now());
+    const others = otherEntries(guard, channel, tokens);
+    return writeCookies(channel, request, own, others, storage.now());
+  };
+  return [
+    ...(await without(channels.session, session.own)),
+    ...(channels.remember && remember ? await without(channels.remember, remember.own) : []),
+  ];
 }
 
 /** A verified credential beats a cookie: whoever signs in is that user now, and an earlier session ends. */
 async function signIn(guard: Guard, request: Request, presence: Presence): Promise<Decision> {
-  const { proof, own } = presence;
+  const { proof } = presence;
   const consumer = await request.consumer();
   const groups = await request.groups();
   const pass = {
     kind: 'credential',
     cookies: [],
     ...(groups && { groups }),
-    ...restOf(own),
+    ...restOf(presence.rest),
   } as const;
   if (consumer === undefined) {
     report('credential_without_consumer');
     return pass;
   }
   const credentialId = request.credential?.id ?? consumer.id;
-  if (proof?.session.consumerId === consumer.id && proof.session.credentialId === credentialId) {
-    const kept = await keep(guard, presence, proof);
+  if (proof?.channel.kind === 'session' && isOf(proof.session, consumer, credentialId)) {
+    const kept = await keep(guard, request, presence, proof);
     if (typeof kept !== 'string') return { ...pass, ...kept };
   }
   // To sign out without a session is no reason to begin one: browsers repeat basic-auth by themselves.
   if (await isLogout(request, guard.config.logout)) return pass;
-  const newcomer = await newSession(guard, request, consumer, credentialId, groups);
-  return { ...pass, ...(await begin(guard, presence, newcomer)) };
-}
-
-interface Newcomer {
-  readonly id: string;
-  readonly session: Parameters<Storage['create']>[0];
-}
-
-async function newSession(
-  { config }: Guard,
-  request: Request,
-  consumer: Consumer,
-  credentialId: string,
-  groups: readonly string[] | undefined,
-): Promise<Newcomer> {
-  const { username, customId } = consumer;
-  const id = randomBytes(32).toString('base64url');
   return {
-    id,
-    session: {
-      key: keyOf(id),
-      handle: randomUUID(),
-      family: randomUUID(),
-      kind: 'session',
-      consumerId: consumer.id,
-      credentialId,
-      audience: config.audience,
-      realm: config.realm,
-      subject: undefined,
-      data: {
-        ...(username !== undefined && { username }),
-        ...(customId !== undefined && { customId }),
-        ...(groups && { groups }),
-        ...(await request.origin()),
-      },
-    },
+    ...pass,
+    ...(await begin(guard, request, presence, { consumer, credentialId, groups })),
   };
 }
 
-async function begin(
-  guard: Guard,
-  presence: Presence,
-  newcomer: Newcomer,
-): Promise<{ cookies: readonly string[]; session?: Session }> {
-  const { storage, config } = guard;
-  const { proof, own, tokens } = presence;
-  try {
-    const session = await storage.create(newcomer.session, config.lifetime, proof?.session);
-    report('session_created', { handle: session.handle });
-    if (proof) report('session_replaced', { handle: proof.session.handle });
-    const others = tokens.flatMap((token) => otherEntries(guard, token));
-    const entries = [entryOf(guard, newcomer.id, session), ...others];
-    return { session, cookies: await cookiesFor(guard, own, entries) };
-  } catch (error) {
-    if (!(error instanceof SessionError)) throw error;
-    // An earlier user's cookie would be good again with the next request: then rather refuse this one.
-    if (error.code === 'ERR_STORE_UNAVAILABLE' && tokens.length > 0) throw error;
-    report(error.code === 'ERR_TOO_LARGE' ? 'session_too_large' : 'login_without_session');
-    return { cookies: deleteCookies(config.cookie, own) };
-  }
-}
+const isOf = (session: Session, consumer: Consumer, credentialId: string): boolean =>
+  session.consumerId === consumer.id && session.credentialId === credentialId;
 
-async function stayIn(
-  guard: Guard,
-  request: Request,
-  presence: Presence,
-  proof: Proof,
-): Promise<Decision> {
+async function stayIn(guard: Guard, request: Request, presence: Presence): Promise<Decision> {
+  const { proof } = presence;
+  if (proof === undefined) return nobody(guard, request, presence);
   const consumer = await stillExisting(guard, request, proof.session);
   if (consumer === 'gone') {
     await guard.storage.end(proof.session);
     report('consumer_gone', { handle: proof.session.handle });
-    return nobody(guard, { ...presence, isDead: isAlone(proof) });
+    return nobody(guard, request, withDead(presence, proof));
   }
-  const kept = await keep(guard, presence, proof);
-  if (kept === 'ended') return nobody(guard, { ...presence, isDead: isAlone(proof) });
-  if (kept === 'superseded') return nobody(guard, presence);
-  return { kind: 'session', consumer, ...kept, ...restOf(presence.own) };
+  const kept =
+    proof.channel.kind === 'session'
+      ? await keep(guard, request, presence, proof)
+      : await restore(guard, request, presence, proof);
+  if (kept === 'ended') return nobody(guard, request, withDead(presence, proof));
+  if (kept === 'superseded') return nobody(guard, request, presence);
+  return { kind: 'session', consumer, ...kept, ...restOf(presence.rest) };
 }
 
-/** Whether the cookie is good for this audience only, so that it may be deleted with the session. */
-const isAlone = ({ token }: Proof): boolean => token.entries.length === 1;
+/** The presence after its session has ended: its cookie may be deleted if it is good for this audience only. */
+function withDead(presence: Presence, { channel, token }: Proof): Presence {
+  const isDead = token.entries.length === 1;
+  const found = channel.kind === 'session' ? presence.session : presence.remember;
+  return found ? { ...presence, [channel.kind]: { ...found, isDead } } : presence;
+}
 
 async function stillExisting(
   { config, consumers, storage }: Guard,
@@ -216,74 +206,123 @@ interface Kept {
 /** Notes the use and renews what is due. */
 async function keep(
   guard: Guard,
+  request: Request,
   presence: Presence,
   proof: Proof,
 ): Promise<Kept | 'ended' | 'superseded'> {
-  const { config, storage } = guard;
+  const { config, storage, channels } = guard;
   const { token, entry, isPredecessor } = proof;
-  const isDue = !isPredecessor && isRenewalDue(proof.session, config.timeouts, storage.now());
+  const prolongs = await isActivity(guard, request);
+  const isDue =
+    prolongs && !isPredecessor && isRenewalDue(proof.session, config.timeouts, storage.now());
   const session = isDue ? await renew(guard, proof) : proof.session;
   if (typeof session === 'string') return session;
-  const used = storage.seen(session, entry.generation, config.lifetime, config.touchInterval);
+  const { lifetime, touchInterval } = config;
+  const { generation } = entry;
+  const used = storage.seen(session, { generation, lifetime, touchInterval, prolongs });
   // A lost response is why a predecessor is presented before its successor was: then it gets that once more.
   const isNewForBrowser =
     isDue || used !== session || (isPredecessor && session.confirmedAt === undefined);
   if (!isNewForBrowser && !token.isFallback) return { session, cookies: [] };
-  const entries = [entryOf(guard, entry.id, used), ...otherEntries(guard, token)];
-  return { session: used, cookies: await cookiesFor(guard, presence.own, entries) };
+  const { tokens, own } = presence.session;
+  const entries = [
+    entryOf(config, entry.id, used),
+    ...others(guard, channels.session, token, tokens),
+  ];
+  const cookies = await writeCookies(channels.session, request, own, entries, storage.now());
+  return { session: used, cookies };
+}
+
+/** The token at hand knows best what else it holds. */
+const others = (guard: Guard, channel: Channel, token: Token, tokens: readonly Token[]) =>
+  otherEntries(guard, channel, [token, ...tokens]);
+
+/** Polling in the background is no activity, where the configuration says how to tell it. */
+async function isActivity({ config }: Guard, request: Request): Promise<boolean> {
+  const { paths, header } = config.idleExempt;
+  if (paths.length > 0) {
+    const { path } = await request.line();
+    if (paths.some((beginning) => path.startsWith(beginning))) return false;
+  }
+  return header === undefined || !(await request.hasHeader(header));
 }
 
 /** The store may know of renewals that this node's copy did not, so its answer is judged once more. */
 async function renew(
-  { config, storage }: Guard,
-  { session, entry }: Proof,
+  { storage }: Guard,
+  { channel, session, entry }: Proof,
 ): Promise<Session | 'ended' | 'superseded'> {
-  const renewed = await storage.renew(session, config.lifetime);
+  const renewed = await storage.renew(session, channel.lifetime);
   if (renewed === null) return 'ended';
-  if (!isAlive(judge(renewed, entry.generation, config.timeouts, storage.now()))) {
+  if (!isAlive(judge(renewed, entry.generation, channel.timeouts, storage.now()))) {
     return 'superseded';
   }
   report('session_renewed', { handle: session.handle });
   return renewed;
 }
 
-async function cookiesFor(
-  { codec, config, storage }: Guard,
-  own: OwnCookies,
-  entries: readonly Entry[],
-): Promise<string[]> {
-  return setCookies(config.cookie, await codec.seal(entries, storage.now()), own);
-}
-
 /**
- * The entries of other audiences in a token, each with the newest generation this node knows: the new cookie takes
- * the place of the browser's copy.
+ * A persistent cookie opens a session of the same family. Its id follows from the persistent id and the generation
+ * that replaces the presented one, so that ten restored tabs are one session.
  */
-function otherEntries({ config, storage }: Guard, token: Token): Entry[] {
-  const others = token.entries.filter(({ audience }) => audience !== config.audience);
-  return others.flatMap((entry) => {
-    const known = storage.peek(presentedBy(entry, config.realm));
-    if (known === null) return [];
-    const generation = Math.max(entry.generation, known?.generation ?? 0);
-    return [{ ...entry, generation }];
-  });
+async function restore(
+  guard: Guard,
+  request: Request,
+  presence: Presence,
+  proof: Proof,
+): Promise<Kept | 'ended' | 'superseded'> {
+  const { config, storage, channels } = guard;
+  const { entry, isPredecessor } = proof;
+  const remember = isPredecessor ? proof.session : await renew(guard, proof);
+  if (typeof remember === 'string') return remember;
+  const id = createHash('sha256')
+    .update(`session-guard restore ${entry.id} ${remember.generation}`)
+    .digest('base64url');
+  const { family, consumerId, credentialId, audience, subject, data } = remember;
+  const session = await storage.restore(
+    remember,
+    {
+      key: keyOf(id),
+      handle: crypto.randomUUID(),
+      kind: 'session',
+      realm: config.realm,
+      ...{ family, consumerId, credentialId, audience, subject, data },
+    },
+    config.lifetime,
+  );
+  if (session === null) return 'ended';
+  report('session_restored', { handle: session.handle });
+  const write = (channel: Channel, found: Found | undefined, restored: [string, Session]) =>
+    writeCookies(
+      channel,
+      request,
+      found?.own ?? presence.session.own,
+      [entryOf(config, ...restored), ...otherEntries(guard, channel, found?.tokens ?? [])],
+      storage.now(),
+    );
+  return {
+    session,
+    cookies: [
+      ...(await write(channels.session, presence.session, [id, session])),
+      ...(await write(proof.channel, presence.remember, [entry.id, remember])),
+    ],
+  };
 }
 
-function entryOf({ config }: Guard, id: string, session: Session): Entry {
-  const { audience, generation } = session;
-  if (config.storage === 'kong') return { audience, id, generation };
-  const { handle, family, consumerId, credentialId, subject, data } = session;
-  const { authenticatedAt, renewedAt, seenAt } = session;
-  const content = {
-    handle,
-    family,
-    consumerId,
-    credentialId,
-    subject,
-    data,
-    authenticatedAt,
-    renewedAt,
-    seenAt,
-  };
-  return { audience, id, generation, content };
+async function selfService(
+  guard: Guard,
+  request: Request,
+  presence: Presence,
+  decision: Decision,
+): Promise<Decision | undefined> {
+  if (guard.config.selfServicePath === undefined) return undefined;
+  if (decision.kind !== 'session' && decision.kind !== 'credential') return undefined;
+  const consumer = decision.kind === 'session' ? decision.consumer : await request.consumer();
+  if (consumer === undefined) return undefined;
+  const answer = await serve(guard, request, consumer.id, decision.session);
+  if (answer === undefined) return undefined;
+  const cookies = answer.hasEndedCurrent
+    ? await farewell(guard, request, presence)
+    : decision.cookies;
+  return { kind: 'answer', answer, cookies };
 }

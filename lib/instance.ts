@@ -1,16 +1,17 @@
+import { openChannels } from './channel.ts';
 import { parseConfig } from './config.ts';
-import type { Config } from './config.ts';
 import { Consumers } from './consumers.ts';
 import { report } from './events.ts';
 import { decide } from './guard.ts';
 import type { Decision } from './guard.ts';
 import { KeyRing } from './keys.ts';
-import { carryOut, readRequest, refuse } from './kong.ts';
+import { readRequest } from './kong-request.ts';
+import { carryOut, refuse } from './kong.ts';
 import type { Instance, Pdk } from './pdk.ts';
 import type { Guard } from './presence.ts';
 import type { Request } from './request.ts';
 import { openStorage } from './storages.ts';
-import { DataCodec, TokenCodec } from './token.ts';
+import { DataCodec } from './token.ts';
 
 /** Kong gives up on an answer after 60 s and lets the request pass (kong-protocol.md F3): far below that. */
 const DEADLINE = 5000;
@@ -30,10 +31,12 @@ export class SessionGuard implements Instance {
   /** @throws SessionError ERR_CONFIG naming the field; Kong then answers 500 to the route's requests */
   constructor(raw: unknown, deadline = DEADLINE) {
     const config = parseConfig(raw);
-    const ring = new KeyRing(config.secrets, config.realm, longestLife(config));
+    // Rows of both kinds are read by whoever knows the realm of the session cookie.
+    const ring = new KeyRing(config.secrets, config.realm, 0);
     const storage = openStorage(config, (now) => new DataCodec(ring, now));
-    this.#guard = { config, storage, consumers, codec: new TokenCodec(ring, 'session') };
+    this.#guard = { config, storage, consumers, channels: openChannels(config) };
     this.#deadline = deadline;
+    if (config.oldNames.length > 0) report('old_names', { reason: config.oldNames.join(', ') });
   }
 
   /**
@@ -43,7 +46,7 @@ export class SessionGuard implements Instance {
   async access(pdk: Pdk): Promise<void> {
     try {
       const { request, decision } = await within(this.#deadline, this.#decide(pdk));
-      await carryOut(decision, this.#guard.config, request, pdk);
+      await carryOut(decision, this.#guard, request, pdk);
     } catch (error) {
       report('handler_failed', { reason: error instanceof Error ? error.name : 'unknown' });
       await refuse(pdk);
@@ -51,7 +54,7 @@ export class SessionGuard implements Instance {
   }
 
   async #decide(pdk: Pdk): Promise<{ request: Request; decision: Decision }> {
-    const request = await readRequest(pdk);
+    const request = await readRequest(pdk, this.#guard.config);
     const decision = await decide(this.#guard, request);
     if (decision.kind === 'nobody' && !this.#hasWarned && !(await request.consumer())) {
       this.#hasWarned = true;
@@ -60,10 +63,6 @@ export class SessionGuard implements Instance {
     return { request, decision };
   }
 }
-
-/** Milliseconds that a token may live, 0 = without end. */
-const longestLife = ({ lifetime: { rolling, absolute } }: Config): number =>
-  rolling === 0 || absolute === 0 ? rolling || absolute : Math.min(rolling, absolute);
 
 class DeadlineError extends Error {
   override readonly name = 'DeadlineError';

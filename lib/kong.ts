@@ -1,147 +1,14 @@
 import type { Config } from './config.ts';
 import type { Consumer } from './consumers.ts';
+import { TOLD } from './fields.ts';
+import type { Told } from './fields.ts';
 import type { Decision } from './guard.ts';
 import type { Pdk, PdkCall, PdkValue } from './pdk.ts';
-import type { Origin, Request, RequestBody, RequestLine } from './request.ts';
+import type { Guard } from './presence.ts';
+import type { Request } from './request.ts';
+import type { Answer } from './self-service.ts';
 import type { Session } from './session.ts';
-
-const CREDENTIAL: PdkCall = ['kong.client.get_credential'];
-const CONSUMER: PdkCall = ['kong.client.get_consumer'];
-/**
- * Several Cookie lines and HTTP/2 crumbs arrive joined. `get_header` would fall back to the first line when a value
- * contains ", " (kong-protocol.md C.1).
- */
-const COOKIE: PdkCall = ['kong.nginx.get_var', 'http_cookie'];
-const REQUEST_LINE: PdkCall = ['kong.nginx.get_var', 'request'];
-const GROUPS: PdkCall = ['kong.nginx.get_ctx', 'authenticated_groups'];
-
-/** Kong's own buffer for bodies (client_body_buffer_size); over MessagePack a larger one would be a 500. */
-const MAX_BODY = 8192;
-
-/**
- * Reads a request: what is always needed at once, the rest when the guard asks for it. Never whole maps of
- * headers or arguments: a client can crash or mislead a plugin server through their keys (kong-protocol.md F1, F2).
- */
-export async function readRequest(pdk: Pdk): Promise<Request> {
-  const calls = pdk.pipelined ? [CREDENTIAL, COOKIE, CONSUMER, REQUEST_LINE] : [CREDENTIAL, COOKIE];
-  const [credential, cookies, consumer, line] = await pdk.read(calls);
-  return new KongRequest(pdk, text(cookies) ?? '', credentialOf(credential), {
-    ...(pdk.pipelined && { consumer: [consumerOf(consumer)], line: parseLine(line) }),
-  });
-}
-
-interface Prefetched {
-  readonly consumer?: readonly [Consumer | undefined];
-  readonly line?: RequestLine;
-}
-
-class KongRequest implements Request {
-  readonly cookies: string;
-  readonly credential: { id?: string } | undefined;
-  readonly #pdk: Pdk;
-  #consumer: readonly [Consumer | undefined] | undefined;
-  #line: RequestLine | undefined;
-
-  constructor(
-    pdk: Pdk,
-    cookies: string,
-    credential: { id?: string } | undefined,
-    prefetched: Prefetched,
-  ) {
-    this.#pdk = pdk;
-    this.cookies = cookies;
-    this.credential = credential;
-    this.#consumer = prefetched.consumer;
-    this.#line = prefetched.line;
-  }
-
-  async consumer(): Promise<Consumer | undefined> {
-    this.#consumer ??= [consumerOf(await this.#ask(CONSUMER))];
-    return this.#consumer[0];
-  }
-
-  async line(): Promise<RequestLine> {
-    this.#line ??= parseLine(await this.#ask(REQUEST_LINE));
-    return this.#line;
-  }
-
-  /** Chunked bodies have no length to go by and are left alone. */
-  async body(): Promise<RequestBody | undefined> {
-    const [type, length] = await this.#pdk.read([
-      ['kong.request.get_header', 'content-type'],
-      ['kong.request.get_header', 'content-length'],
-    ]);
-    const size = Number(text(length) ?? 0);
-    if (!(size > 0 && size <= MAX_BODY)) return undefined;
-    // 0: read back also what a smaller client_body_buffer_size has spilled into a file (Kong ≥ 3.9).
-    const body = await this.#ask(['kong.request.get_raw_body', 0]);
-    if (!(body instanceof Uint8Array)) return undefined;
-    return { type: text(type) ?? '', bytes: body };
-  }
-
-  async origin(): Promise<Origin> {
-    const [ip, agent] = await this.#pdk.read([
-      ['kong.client.get_forwarded_ip'],
-      ['kong.request.get_header', 'user-agent'],
-    ]);
-    const userAgent = text(agent)?.slice(0, 256);
-    return {
-      ...(text(ip) !== undefined && { ip: text(ip) as string }),
-      ...(userAgent !== undefined && { userAgent }),
-    };
-  }
-
-  async groups(): Promise<readonly string[] | undefined> {
-    const groups = await this.#ask(GROUPS);
-    if (!Array.isArray(groups) || groups.length === 0) return undefined;
-    return groups.every((group) => typeof group === 'string') ? groups : undefined;
-  }
-
-  async loadConsumer(id: string): Promise<Consumer | undefined> {
-    return consumerOf(await this.#ask(['kong.client.load_consumer', id]));
-  }
-
-  async #ask(call: PdkCall): Promise<unknown> {
-    const [result] = await this.#pdk.read([call]);
-    return result;
-  }
-}
-
-/** Absent and empty are one: ProtoBuf cannot tell them apart. */
-const text = (value: unknown): string | undefined =>
-  typeof value === 'string' && value !== '' ? value : undefined;
-
-function member(value: unknown, name: string): string | undefined {
-  if (typeof value !== 'object' || value === null) return undefined;
-  return text((value as Record<string, unknown>)[name]);
-}
-
-/** Only the id is taken: the row also holds the key, or the hash of the password. */
-function credentialOf(value: unknown): { id?: string } | undefined {
-  if (typeof value !== 'object' || value === null) return undefined;
-  const id = member(value, 'id');
-  return id === undefined ? {} : { id };
-}
-
-function consumerOf(value: unknown): Consumer | undefined {
-  const id = member(value, 'id');
-  if (id === undefined) return undefined;
-  const username = member(value, 'username');
-  const customId = member(value, 'custom_id');
-  return {
-    id,
-    ...(username !== undefined && { username }),
-    ...(customId !== undefined && { customId }),
-  };
-}
-
-/** `GET /path?query HTTP/1.1`, as nginx received it. */
-function parseLine(value: unknown): RequestLine {
-  const [, method = '', target = ''] = /^(\S+) (\S+)/.exec(text(value) ?? '') ?? [];
-  const [beforeFragment = ''] = target.split('#', 1);
-  const mark = beforeFragment.indexOf('?');
-  return { method, query: mark === -1 ? '' : beforeFragment.slice(mark + 1) };
-}
+import { headerOf, sessionHeaders } from './told.ts';
 
 /** Identity headers that Kong's auth plugins and acl set or clear by themselves. */
 const CONSUMER_HEADERS = [
@@ -169,22 +36,35 @@ type Headers = Record<string, PdkValue>;
 const cleared = (names: readonly string[]): Headers =>
   Object.fromEntries(names.map((name) => [name, []]));
 
-const ALWAYS_CLEARED = cleared([...UNDERSCORE_TWINS, ...GROUP_HEADERS]);
+/** What only we tell, so that a client's own never passes for ours (D11). */
+const SESSION_HEADERS = TOLD.map(headerOf);
+const SESSION_TWINS = SESSION_HEADERS.map((name) => name.replaceAll('-', '_'));
+
+const ALWAYS_CLEARED = cleared([
+  ...UNDERSCORE_TWINS,
+  ...GROUP_HEADERS,
+  ...SESSION_HEADERS,
+  ...SESSION_TWINS,
+]);
 const CLEARED_FOR_NOBODY = { ...ALWAYS_CLEARED, ...cleared(AUTHENTICATED_HEADERS) };
 const CLEARED_WITHOUT_AUTH_PLUGIN = { ...CLEARED_FOR_NOBODY, ...cleared(CONSUMER_HEADERS) };
 
 /** The calls that carry a decision out, in one batch that ends the event. */
 export async function carryOut(
   decision: Decision,
-  config: Config,
+  { config, storage }: Guard,
   request: Request,
   pdk: Pdk,
 ): Promise<void> {
+  const tell = (told: readonly Told[], session: Session | undefined) =>
+    session ? sessionHeaders(told, session, config.timeouts, storage.now()) : {};
   switch (decision.kind) {
     case 'unavailable':
       return pdk.act(UNAVAILABLE);
     case 'logout':
-      return pdk.act([exit(200, '', { 'Set-Cookie': decision.cookies, ...NO_STORE })]);
+      return pdk.act([goodbye(decision.cookies, config)]);
+    case 'answer':
+      return pdk.act([answer(decision.answer, decision.cookies)]);
     case 'nobody':
       if (config.unauthenticated === 'deny') return pdk.act([deny(decision.cookies)]);
       return pdk.act([
@@ -192,17 +72,30 @@ export async function carryOut(
           (await request.consumer()) ? CLEARED_FOR_NOBODY : CLEARED_WITHOUT_AUTH_PLUGIN,
           decision.rest,
         ),
-        ...cookieCalls(decision.cookies),
+        ...responseCalls(decision.cookies, {}),
       ]);
     case 'credential':
       return pdk.act([
-        upstreamHeaders({ ...ALWAYS_CLEARED, ...groupHeader(decision.groups) }, decision.rest),
-        ...cookieCalls(decision.cookies),
+        upstreamHeaders(
+          {
+            ...ALWAYS_CLEARED,
+            ...groupHeader(decision.groups),
+            ...tell(config.requestHeaders, decision.session),
+          },
+          decision.rest,
+        ),
+        ...responseCalls(decision.cookies, tell(config.responseHeaders, decision.session)),
       ]);
     case 'session':
       return pdk.act([
-        upstreamHeaders(identityHeaders(decision.session, decision.consumer), decision.rest),
-        ...cookieCalls(decision.cookies),
+        upstreamHeaders(
+          {
+            ...identityHeaders(decision.session, decision.consumer),
+            ...tell(config.requestHeaders, decision.session),
+          },
+          decision.rest,
+        ),
+        ...responseCalls(decision.cookies, tell(config.responseHeaders, decision.session)),
         ...groupCalls(decision.session),
         ...identityCalls(decision.session, decision.consumer, pdk),
       ]);
@@ -233,24 +126,45 @@ const UNAVAILABLE: readonly PdkCall[] = [
 
 /** No WWW-Authenticate: it would make browsers ask for a password in a window of their own. */
 const deny = (cookies: readonly string[]): PdkCall =>
-  exit(401, '{"message":"Unauthorized"}', {
-    ...(cookies.length > 0 && { 'Set-Cookie': cookies }),
-    ...NO_STORE,
-    ...JSON_TYPE,
-  });
+  exit(401, '{"message":"Unauthorized"}', { ...withCookies(cookies), ...JSON_TYPE });
 
 function upstreamHeaders(headers: Headers, rest: string | undefined): PdkCall {
   const cookie = rest === undefined ? undefined : { Cookie: rest === '' ? [] : rest };
   return ['kong.service.request.set_headers', { ...headers, ...cookie }];
 }
 
-const cookieCalls = (cookies: readonly string[]): PdkCall[] =>
-  cookies.length === 0
-    ? []
-    : [
-        ['kong.response.add_header', 'Set-Cookie', cookies],
-        ['kong.response.set_header', 'Cache-Control', 'no-store'],
-      ];
+function responseCalls(cookies: readonly string[], headers: Headers): PdkCall[] {
+  const all = cookies.length > 0 ? { ...NO_STORE, ...headers } : headers;
+  return [
+    // Added, not set: another plugin may have set a cookie before us.
+    ...(cookies.length > 0 ? [['kong.response.add_header', 'Set-Cookie', cookies] as const] : []),
+    ...(Object.keys(all).length > 0 ? [['kong.response.set_headers', all] as const] : []),
+  ];
+}
+
+/** A cookie in the headers of an exit replaces those added before it, so all of them go in there. */
+const withCookies = (cookies: readonly string[]): Headers => ({
+  ...(cookies.length > 0 && { 'Set-Cookie': cookies }),
+  ...NO_STORE,
+});
+
+/** 303, so that the browser follows with a GET whatever it signed out with (RFC 9110 15.4.4). */
+function goodbye(cookies: readonly string[], { logout }: Config): PdkCall {
+  const sites = logout.clearSiteData.map((kind) => `"${kind}"`).join(', ');
+  return exit(logout.redirect === undefined ? 200 : 303, '', {
+    ...withCookies(cookies),
+    ...(logout.redirect !== undefined && { Location: logout.redirect }),
+    ...(sites !== '' && { 'Clear-Site-Data': sites }),
+  });
+}
+
+const answer = ({ status, body, headers }: Answer, cookies: readonly string[]): PdkCall =>
+  // Text becomes the octets that Kong sends.
+  exit(status, Buffer.from(JSON.stringify(body)).toString('latin1'), {
+    ...withCookies(cookies),
+    ...headers,
+    ...JSON_TYPE,
+  });
 
 const groupHeader = (groups: readonly string[] | undefined): Headers =>
   groups && groups.length > 0 ? { 'X-Authenticated-Groups': groups.join(', ') } : {};

@@ -1,24 +1,27 @@
 import { createHash } from 'node:crypto';
+import { isBoundTo } from './binding.ts';
+import { ownCookies } from './channel.ts';
+import type { Channel, Channels } from './channel.ts';
 import type { Config } from './config.ts';
 import type { Consumers } from './consumers.ts';
-import { findOwnCookies } from './cookie.ts';
 import type { OwnCookies } from './cookie.ts';
 import { report } from './events.ts';
+import type { Request } from './request.ts';
 import { isAlive, judge } from './session.ts';
 import type { Session, Verdict } from './session.ts';
 import type { Presented, Storage } from './storage.ts';
-import type { Entry, Token, TokenCodec } from './token.ts';
+import type { Entry, Token } from './token.ts';
 
 /** What an instance decides with. */
 export interface Guard {
   readonly config: Config;
-  readonly codec: TokenCodec;
+  readonly channels: Channels;
   readonly storage: Storage;
   readonly consumers: Consumers;
 }
 
-/** What the cookies of a request amount to. */
-export interface Presence {
+/** What the cookies of one channel amount to. */
+export interface Found {
   readonly own: OwnCookies;
   /** Tokens of ours that opened, in the order of the header. */
   readonly tokens: readonly Token[];
@@ -29,29 +32,59 @@ export interface Presence {
 }
 
 export interface Proof {
+  readonly channel: Channel;
   readonly session: Session;
   readonly token: Token;
   readonly entry: Entry;
   readonly isPredecessor: boolean;
 }
 
+/** What all cookies of a request amount to. */
+export interface Presence {
+  readonly session: Found;
+  readonly remember: Found | undefined;
+  /** The session's proof, or else the persistent cookie's. */
+  readonly proof?: Proof;
+  /** The Cookie header without ours; `undefined` where none of them is in it. */
+  readonly rest: string | undefined;
+}
+
 /** Finds out whom the cookies prove, asking the store where this node cannot know. */
-export async function examine(guard: Guard, header: string): Promise<Presence> {
-  const { codec, config, storage } = guard;
+export async function examine(guard: Guard, request: Request): Promise<Presence> {
+  const { channels, storage } = guard;
   const now = storage.now();
-  const own = findOwnCookies(header, config.cookie.name, (value) => codec.isOurs(value, now));
-  if (own.values.length === 0) return { own, tokens: [], isDead: false };
-  const tokens: Token[] = [];
+  const own = ownCookies(channels.session, request.cookies, now);
+  const session = await examineChannel(guard, channels.session, own);
+  const beside =
+    channels.remember && ownCookies(channels.remember, own.rest ?? request.cookies, now);
+  // The persistent cookie counts where the session's own has nothing to say, and to those who sign in anew.
+  const isNeeded = session.proof === undefined || request.credential !== undefined;
+  const remember =
+    channels.remember && beside && isNeeded
+      ? await examineChannel(guard, channels.remember, beside)
+      : beside && nothing(beside);
+  const rest = beside?.rest ?? own.rest;
+  const proof = session.proof ?? remember?.proof;
+  if (proof === undefined) return { session, remember, rest };
+  if (!(await isBoundTo(proof.session, request, guard.config.bind))) {
+    report('session_bound_elsewhere', { handle: proof.session.handle });
+    return { session: lost(session), remember: remember && lost(remember), rest };
+  }
+  return { session, remember, proof, rest };
+}
+
+/** Without its proof, but not dead: its owner may come back to where it is good. */
+const lost = ({ own, tokens, isDead }: Found): Found => ({ own, tokens, isDead });
+
+const nothing = (own: OwnCookies): Found => ({ own, tokens: [], isDead: false });
+
+async function examineChannel(guard: Guard, channel: Channel, own: OwnCookies): Promise<Found> {
+  if (own.values.length === 0) return nothing(own);
+  const tokens = await openTokens(channel, own, guard.storage.now());
   let isDead = true;
-  for (const value of own.values) {
-    const token = await codec.open(value, now);
-    if (token === undefined) {
-      report('cookie_refused');
-      continue;
-    }
-    tokens.push(token);
-    const entry = token.entries.find(({ audience }) => audience === config.audience);
-    const found = entry && (await examineEntry(guard, token, entry));
+  for (const token of tokens) {
+    const entry = token.entries.find(({ audience }) => audience === guard.config.audience);
+    const found = entry && (await examineEntry(guard, channel, token, entry));
     if (found?.proof) return { own, tokens, proof: found.proof, isDead: false };
     // A token may live on for another audience, or its session in a newer cookie.
     isDead &&= found?.verdict !== 'superseded' && token.entries.length === (entry ? 1 : 0);
@@ -59,30 +92,51 @@ export async function examine(guard: Guard, header: string): Promise<Presence> {
   return { own, tokens, isDead };
 }
 
+/** Those of the values that are genuine, in the order of the header. */
+export async function openTokens(
+  { codec }: Channel,
+  { values }: OwnCookies,
+  now: number,
+): Promise<Token[]> {
+  const tokens: Token[] = [];
+  for (const value of values) {
+    const token = await codec.open(value, now);
+    if (token) tokens.push(token);
+    else report('cookie_refused');
+  }
+  return tokens;
+}
+
 async function examineEntry(
   guard: Guard,
+  channel: Channel,
   token: Token,
   entry: Entry,
 ): Promise<{ proof?: Proof; verdict?: Verdict }> {
   const { config, storage } = guard;
-  const presented = presentedBy(entry, config.realm);
+  const presented = presentedBy(entry, channel);
   let session = storage.peek(presented);
   // Without the store's word a cached session may say yes and a cached absence no, nothing else.
-  if (session === undefined || (session && !isCertain(guard, session, entry))) {
+  if (session === undefined || (session && !isCertain(guard, channel, session, entry))) {
     session = await storage.load(presented);
   }
-  if (session?.realm !== config.realm || session.audience !== config.audience) return {};
-  const verdict = judge(session, entry.generation, config.timeouts, storage.now());
+  if (session?.realm !== channel.realm || session.audience !== config.audience) return {};
+  const verdict = judge(session, entry.generation, channel.timeouts, storage.now());
   if (isAlive(verdict)) {
     const isPredecessor = verdict === 'predecessor';
-    return { proof: { session, token, entry, isPredecessor }, verdict };
+    return { proof: { channel, session, token, entry, isPredecessor }, verdict };
   }
   return { verdict: await settle(guard, session, token, verdict) };
 }
 
 /** A predecessor's grace begins when its successor is first presented, perhaps on another node. */
-function isCertain({ config, storage }: Guard, session: Session, entry: Entry): boolean {
-  const verdict = judge(session, entry.generation, config.timeouts, storage.now());
+function isCertain(
+  { storage }: Guard,
+  { timeouts }: Channel,
+  session: Session,
+  entry: Entry,
+): boolean {
+  const verdict = judge(session, entry.generation, timeouts, storage.now());
   return verdict === 'current' || (verdict === 'predecessor' && session.confirmedAt !== undefined);
 }
 
@@ -103,16 +157,36 @@ async function settle(
   return verdict;
 }
 
+/**
+ * The entries of other audiences in tokens, each with the newest generation this node knows: the new cookie takes
+ * the place of the browser's copy.
+ */
+export function otherEntries(
+  { config, storage }: Guard,
+  channel: Channel,
+  tokens: readonly Token[],
+): Entry[] {
+  const others = new Map<string, Entry>();
+  for (const entry of tokens.flatMap(({ entries }) => entries)) {
+    if (entry.audience === config.audience || others.has(entry.audience)) continue;
+    const known = storage.peek(presentedBy(entry, channel));
+    if (known === null) continue;
+    const generation = Math.max(entry.generation, known?.generation ?? 0);
+    others.set(entry.audience, { ...entry, generation });
+  }
+  return [...others.values()];
+}
+
 export const keyOf = (id: string): string => createHash('sha256').update(id).digest('base64url');
 
-export function presentedBy(entry: Entry, realm: string): Presented {
+function presentedBy(entry: Entry, { kind, realm }: Channel): Presented {
   const key = keyOf(entry.id);
   const { generation, content, audience } = entry;
   if (!content) return { key, generation };
   const session: Session = {
     ...content,
     key,
-    kind: 'session',
+    kind,
     generation,
     audience,
     realm,

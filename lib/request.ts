@@ -1,8 +1,10 @@
 import type { Consumer } from './consumers.ts';
 
-/** Method and query string as the client sent them. */
+/** Method and target as the client sent them. */
 export interface RequestLine {
   readonly method: string;
+  /** Undecoded, without the query. */
+  readonly path: string;
   /** What stands behind the question mark, undecoded; `''` without one. */
   readonly query: string;
 }
@@ -13,10 +15,8 @@ export interface RequestBody {
 }
 
 /** Where a request came from: what Kong says, trusted proxies considered. */
-export interface Origin {
-  readonly ip?: string;
-  readonly userAgent?: string;
-}
+export type Trait = 'ip' | 'scheme' | 'user-agent';
+export type Traits = { readonly [T in Trait]?: string };
 
 /** One request as the guard sees it. What is not known yet is asked of Kong when it is needed. */
 export interface Request {
@@ -29,7 +29,8 @@ export interface Request {
   line(): Promise<RequestLine>;
   /** The body where it is small enough to look into. */
   body(): Promise<RequestBody | undefined>;
-  origin(): Promise<Origin>;
+  traits(wanted: readonly Trait[]): Promise<Traits>;
+  hasHeader(name: string): Promise<boolean>;
   /** The groups that an auth plugin found. */
   groups(): Promise<readonly string[] | undefined>;
   /** Asks Kong for a consumer by id. */

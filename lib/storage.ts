@@ -91,8 +91,15 @@ export interface Storage {
   list(whose: Whose): Promise<readonly Session[]>;
   /** Ends the family of one of the consumer's sessions by its handle; false if there is none. */
   endByHandle(whose: Whose, handle: string): Promise<boolean>;
-  /** Ends all families of the consumer but the given one, and says how many. */
-  endOthers(whose: Whose, exceptFamily: string | undefined): Promise<number>;
+  /** Ends all families of the consumer but the given one. */
+  endOthers(whose: Whose, exceptFamily: string | undefined): Promise<Ended>;
+}
+
+export interface Ended {
+  /** Sessions that ended; absent where nobody knows (storage `cookie`). */
+  readonly count?: number;
+  /** Whether the session of the request is among them. */
+  readonly current: boolean;
 }
 
 /** Whose sessions: those that a route's user may see. */

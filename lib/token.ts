@@ -24,6 +24,7 @@ export type Content = Pick<
   | 'subject'
   | 'data'
   | 'authenticatedAt'
+  | 'startedAt'
   | 'renewedAt'
   | 'seenAt'
 >;
@@ -186,6 +187,7 @@ const pack = ({ audience, id, generation, content }: Entry): unknown[] =>
           s: content.subject,
           d: content.data,
           a: content.authenticatedAt,
+          b: content.startedAt,
           r: content.renewedAt,
           u: content.seenAt,
         },
@@ -215,13 +217,14 @@ function unpack(packed: unknown): Entry | undefined {
 function unpackContent(packed: unknown): Content | undefined {
   if (!isObject(packed)) return undefined;
   const { h: handle, f: family, c: consumerId, k: credentialId, s: subject } = packed;
-  const { a: authenticatedAt, r: renewedAt, u: seenAt } = packed;
+  const { a: authenticatedAt, b: startedAt, r: renewedAt, u: seenAt } = packed;
   const data = unpackData(packed['d']);
   if (!isText(handle) || !isText(family) || !isText(consumerId) || !isText(credentialId)) {
     return undefined;
   }
   if (!isOptionalText(subject) || data === undefined) return undefined;
-  if (!isMoment(authenticatedAt) || !isMoment(renewedAt) || !isMoment(seenAt)) return undefined;
+  if (!isMoment(authenticatedAt) || !isMoment(startedAt)) return undefined;
+  if (!isMoment(renewedAt) || !isMoment(seenAt)) return undefined;
   return {
     handle,
     family,
@@ -230,6 +233,7 @@ function unpackContent(packed: unknown): Content | undefined {
     subject,
     data,
     authenticatedAt,
+    startedAt,
     renewedAt,
     seenAt,
   };
@@ -237,8 +241,8 @@ function unpackContent(packed: unknown): Content | undefined {
 
 function unpackData(packed: unknown): SessionData | undefined {
   if (!isObject(packed)) return undefined;
-  const { username, customId, groups, ip, userAgent } = packed;
-  if (![username, customId, ip, userAgent].every(isOptionalText)) return undefined;
+  const { username, customId, groups, ip, userAgent, bound } = packed;
+  if (![username, customId, ip, userAgent, bound].every(isOptionalText)) return undefined;
   if (groups !== undefined && !(Array.isArray(groups) && groups.every(isText))) return undefined;
   return packed;
 }

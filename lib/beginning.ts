@@ -1,0 +1,160 @@
+import { createHash, randomBytes, randomUUID } from 'node:crypto';
+import { bindingOf } from './binding.ts';
+import { writeCookies } from './channel.ts';
+import type { Channel } from './channel.ts';
+import type { Config } from './config.ts';
+import { subjectOf } from './consumers.ts';
+import type { Consumer } from './consumers.ts';
+import { entryOf } from './entry.ts';
+import { SessionError } from './errors.ts';
+import { report } from './events.ts';
+import { keyOf, otherEntries } from './presence.ts';
+import type { Found, Guard, Presence } from './presence.ts';
+import type { Request } from './request.ts';
+import type { Session, SessionData } from './session.ts';
+import type { Beginning, NewSession } from './storage.ts';
+
+/** Who has just signed in. */
+export interface Newcomer {
+  readonly consumer: Consumer;
+  readonly credentialId: string;
+  readonly groups: readonly string[] | undefined;
+}
+
+export interface Begun {
+  readonly cookies: readonly string[];
+  /** Absent where no session could begin; the request goes on all the same, on its credential. */
+  readonly session?: Session;
+}
+
+/** Stores a new session, then writes its cookies; sessions of earlier users of the browser end with it. */
+export async function begin(
+  guard: Guard,
+  request: Request,
+  presence: Presence,
+  newcomer: Newcomer,
+): Promise<Begun> {
+  try {
+    return await store(guard, request, presence, newcomer);
+  } catch (error) {
+    if (!(error instanceof SessionError)) throw error;
+    const hadTokens = presence.session.tokens.length + (presence.remember?.tokens.length ?? 0) > 0;
+    // An earlier user's cookie would be good again with the next request: then rather refuse this one.
+    if (error.code === 'ERR_STORE_UNAVAILABLE' && hadTokens) throw error;
+    report(error.code === 'ERR_TOO_LARGE' ? 'session_too_large' : 'login_without_session');
+    return { cookies: await deletions(guard, request, presence) };
+  }
+}
+
+async function store(
+  guard: Guard,
+  request: Request,
+  presence: Presence,
+  newcomer: Newcomer,
+): Promise<Begun> {
+  const { config, storage, channels } = guard;
+  const ids = { session: newId(), remember: newId() };
+  const make = await blueprint(guard, request, newcomer);
+  const replaces = earlierSessions(presence);
+  const beginning: Beginning = {
+    session: make(channels.session, ids.session),
+    lifetime: config.lifetime,
+    replaces,
+    limit: config.limit,
+    ...(channels.remember && {
+      remember: {
+        session: make(channels.remember, ids.remember),
+        lifetime: channels.remember.lifetime,
+      },
+    }),
+  };
+  const begun = await storage.create(beginning);
+  for (const { handle } of replaces) report('session_replaced', { handle });
+  if (begun === null) {
+    report('session_limit');
+    return { cookies: await deletions(guard, request, presence) };
+  }
+  report('session_created', { handle: begun.session.handle });
+  const write = (channel: Channel, found: Found, id: string, session: Session) => {
+    const entries = [entryOf(config, id, session), ...otherEntries(guard, channel, found.tokens)];
+    return writeCookies(channel, request, found.own, entries, storage.now());
+  };
+  const { session, remember } = begun;
+  const cookies = await write(channels.session, presence.session, ids.session, session);
+  if (!channels.remember || !presence.remember || !remember) return { session, cookies };
+  const beside = await write(channels.remember, presence.remember, ids.remember, remember);
+  return { session, cookies: [...cookies, ...beside] };
+}
+
+const newId = (): string => randomBytes(32).toString('base64url');
+
+/** The parts that a session and its persistent sister have in common. */
+async function blueprint(
+  { config }: Guard,
+  request: Request,
+  { consumer, credentialId, groups }: Newcomer,
+): Promise<(channel: Channel, id: string) => NewSession> {
+  const family = randomUUID();
+  const data = await dataOf(request, config, consumer, groups);
+  return ({ kind, realm }, id) => ({
+    key: keyOf(id),
+    handle: randomUUID(),
+    family,
+    kind,
+    consumerId: consumer.id,
+    credentialId,
+    audience: config.audience,
+    realm,
+    subject: storedSubject(config, consumer),
+    data,
+  });
+}
+
+async function dataOf(
+  request: Request,
+  config: Config,
+  { username, customId }: Consumer,
+  groups: readonly string[] | undefined,
+): Promise<SessionData> {
+  const bound = await bindingOf(request, config.bind);
+  const { ip, 'user-agent': userAgent } = await request.traits(['ip', 'user-agent']);
+  return {
+    ...(username !== undefined && { username }),
+    ...(customId !== undefined && { customId }),
+    ...(groups && { groups }),
+    ...(ip !== undefined && { ip }),
+    ...(userAgent !== undefined && { userAgent: userAgent.slice(0, 256) }),
+    ...(bound !== undefined && { bound }),
+  };
+}
+
+function storedSubject({ subject }: Config, consumer: Consumer): string | undefined {
+  if (subject === 'unstored') return undefined;
+  const plain = subjectOf(consumer);
+  if (subject === 'plain') return plain;
+  // The first half, as lua-resty-session does it (hash_subject): enough to find, not to read.
+  const digest = createHash('sha256').update(plain, 'latin1').digest();
+  return digest.subarray(0, 16).toString('base64url');
+}
+
+function earlierSessions({ session, remember }: Presence): Session[] {
+  const proofs = [session.proof, remember?.proof];
+  const families = new Map(
+    proofs.flatMap((proof) => (proof ? [[proof.session.family, proof.session] as const] : [])),
+  );
+  return [...families.values()];
+}
+
+async function deletions(
+  { channels, storage }: Guard,
+  request: Request,
+  { session, remember }: Presence,
+): Promise<string[]> {
+  const now = storage.now();
+  return [
+    ...(await writeCookies(channels.session, request, session.own, [], now)),
+    ...(channels.remember && remember
+      ? await writeCookies(channels.remember, request, remember.own, [], now)
+      : []),
+  ];
+}

@@ -1,0 +1,91 @@
+import { report } from './events.ts';
+import type { Guard } from './presence.ts';
+import type { Request } from './request.ts';
+import type { Session } from './session.ts';
+import type { Whose } from './storage.ts';
+
+/** An answer to a user's question about the own sessions. */
+export interface Answer {
+  readonly status: number;
+  readonly body: object;
+  readonly headers?: { readonly [name: string]: string };
+  readonly hasEndedCurrent: boolean;
+}
+
+/**
+ * Lists and ends the sessions of a signed-in user, under the configured end of the path:
+ *
+ * - `GET …/_sessions` lists, `DELETE …/_sessions` ends all
+ * - `DELETE …/_sessions/others` ends all but the current one
+ * - `DELETE …/_sessions/HANDLE` ends one
+ *
+ * DELETE is no simple method, so no page of another origin can send it without leave (CORS; ASVS 3.5.1). Handles
+ * authenticate nobody. `undefined` = the request is about something else.
+ */
+export async function serve(
+  guard: Guard,
+  request: Request,
+  consumerId: string,
+  current: Session | undefined,
+): Promise<Answer | undefined> {
+  const { method, path } = await request.line();
+  const target = targetOf(path, guard.config.selfServicePath ?? '');
+  if (target === undefined) return undefined;
+  const { audience, realm } = guard.config;
+  const whose: Whose = { consumerId, audience, realm, ...(current && { current }) };
+  if (method === 'GET' && target === '') return list(guard, whose);
+  if (method === 'DELETE') return end(guard, whose, target);
+  const allow = target === '' ? 'GET, DELETE' : 'DELETE';
+  return answer(405, { message: 'Method not allowed' }, false, { Allow: allow });
+}
+
+const HANDLE = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+/** `''` for all sessions, else `others` or a handle. */
+function targetOf(path: string, base: string): string | undefined {
+  if (path.endsWith(base)) return '';
+  const slash = path.lastIndexOf('/');
+  const last = path.slice(slash + 1);
+  if (!path.slice(0, slash).endsWith(base)) return undefined;
+  return last === 'others' || HANDLE.test(last) ? last : undefined;
+}
+
+async function list({ storage }: Guard, whose: Whose): Promise<Answer> {
+  const sessions = await storage.list(whose);
+  return answer(200, { sessions: sessions.map((session) => show(session, whose.current)) }, false);
+}
+
+const show = (session: Session, current: Session | undefined): object => ({
+  id: session.handle,
+  current: session.family === current?.family,
+  signed_in_at: new Date(session.authenticatedAt).toISOString(),
+  last_seen_at: new Date(session.seenAt).toISOString(),
+  ...(session.data.ip !== undefined && { ip: toText(session.data.ip) }),
+  ...(session.data.userAgent !== undefined && { user_agent: toText(session.data.userAgent) }),
+});
+
+/** Byte strings as the text they were. */
+const toText = (octets: string): string => Buffer.from(octets, 'latin1').toString();
+
+async function end({ storage }: Guard, whose: Whose, target: string): Promise<Answer> {
+  const { current } = whose;
+  if (target !== '' && target !== 'others') {
+    const isCurrent = target === current?.handle;
+    if (!(await storage.endByHandle(whose, target))) {
+      return answer(404, { message: 'No such session' }, false);
+    }
+    report('session_ended', { handle: target, reason: 'self-service' });
+    return answer(200, { ended: 1 }, isCurrent);
+  }
+  const isAll = target === '';
+  const ended = await storage.endOthers(whose, isAll ? undefined : current?.family);
+  report('session_ended', { reason: `self-service: ${isAll ? 'all' : 'others'}` });
+  return answer(200, { ended: ended.count ?? null }, ended.current);
+}
+
+const answer = (
+  status: number,
+  body: object,
+  hasEndedCurrent: boolean,
+  headers?: { [name: string]: string },
+): Answer => ({ status, body, hasEndedCurrent, ...(headers && { headers }) });
