@@ -181,13 +181,14 @@ function toConfig(values: Values, oldNames: readonly string[]): Config {
 
 function toSecrets(values: Values): string[] {
   const fallbacks = values.secret_fallbacks ?? [];
-  const check = (secret: string, field: string) => {
-    const problem = secretProblem(secret);
-    if (problem !== undefined) refuse(field, problem);
-  };
-  check(values.secret, 'secret');
-  fallbacks.forEach((secret, index) => check(secret, `secret_fallbacks[${index + 1}]`));
+  checkSecret(values.secret, 'secret');
+  fallbacks.forEach((secret, index) => checkSecret(secret, `secret_fallbacks[${index + 1}]`));
   return [values.secret, ...fallbacks];
+}
+
+function checkSecret(secret: string, field: string): void {
+  const problem = secretProblem(secret);
+  if (problem !== undefined) refuse(field, problem);
 }
 
 function toTimeouts(values: Values): Timeouts {

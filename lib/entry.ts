@@ -13,8 +13,16 @@ export function entryOf({ storage }: Config, id: string, session: Session): Entr
     id,
     generation,
     content: {
-      ...{ handle, family, consumerId, credentialId, subject, data },
-      ...{ authenticatedAt, startedAt, renewedAt, seenAt },
+      handle,
+      family,
+      consumerId,
+      credentialId,
+      subject,
+      data,
+      authenticatedAt,
+      startedAt,
+      renewedAt,
+      seenAt,
     },
   };
 }

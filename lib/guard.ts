@@ -286,7 +286,12 @@ async function restore(
       handle: crypto.randomUUID(),
       kind: 'session',
       realm: config.realm,
-      ...{ family, consumerId, credentialId, audience, subject, data },
+      family,
+      consumerId,
+      credentialId,
+      audience,
+      subject,
+      data,
     },
     config.lifetime,
   );

@@ -112,7 +112,8 @@ class KongRequest implements Request {
   }
 }
 
-const nameOf = (call: PdkCall): string => (call.length === 1 ? call[0] : call.join(' '));
+const nameOf = ([method, argument]: PdkCall): string =>
+  argument === undefined ? method : `${method} ${argument as string}`;
 
 /** Absent and empty are one: ProtoBuf cannot tell them apart. */
 const text = (value: unknown): string | undefined =>

@@ -51,7 +51,8 @@ export function parseTable<T extends FieldTable>(
     name,
     parseField(field, Object.hasOwn(raw, name) ? raw[name] : undefined, prefix + name),
   ]);
-  return Object.fromEntries(entries) as unknown as Parsed<T>;
+  const values: unknown = Object.fromEntries(entries);
+  return values as Parsed<T>;
 }
 
 function parseField(field: Field, value: unknown, name: string): Value | undefined {
