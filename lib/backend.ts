@@ -91,7 +91,7 @@ export class Backend {
   async end(family: string): Promise<void> {
     await this.readiness.ready();
     try {
-      await this.store.end(family);
+      await this.store.end([family]);
     } finally {
       // Also when it failed: the database may have done it all the same.
       this.forgetFamily(family);

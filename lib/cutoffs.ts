@@ -3,6 +3,12 @@ import type { CutOffs } from './cookie-storage.ts';
 import type { Session } from './session.ts';
 import type { Lifetime } from './storage.ts';
 
+/** How long the cookies of a configuration live. */
+export interface CookieLifetimes {
+  readonly session: Lifetime;
+  readonly remember: Lifetime | undefined;
+}
+
 /** How far the clocks of nodes may differ, in milliseconds. */
 const SKEW = 60_000;
 
@@ -10,13 +16,13 @@ const SKEW = 60_000;
 export class CachedCutOffs implements CutOffs {
   readonly #backend: Backend;
   readonly #cacheTtl: number;
-  readonly #lifetime: Lifetime;
+  readonly #lifetimes: CookieLifetimes;
 
-  /** `lifetime`: that of the cookies, which tells how long a cut-off is needed. */
-  constructor(backend: Backend, cacheTtl: number, lifetime: Lifetime) {
+  /** `lifetimes` tell how long a cut-off is needed. */
+  constructor(backend: Backend, cacheTtl: number, lifetimes: CookieLifetimes) {
     this.#backend = backend;
     this.#cacheTtl = cacheTtl;
-    this.#lifetime = lifetime;
+    this.#lifetimes = lifetimes;
   }
 
   now(): number {
@@ -40,12 +46,30 @@ export class CachedCutOffs implements CutOffs {
     return known?.endedBefore ?? Infinity;
   }
 
-  async add({ family, authenticatedAt }: Session): Promise<void> {
-    const { rolling, absolute } = this.#lifetime;
-    // No copy is renewed after this: the youngest may have been renewed a moment ago.
-    const last = rolling === 0 ? Infinity : this.now() + rolling;
-    const end = absolute === 0 ? Infinity : authenticatedAt + absolute;
-    await this.#backend.endCookies(family, Math.min(last, end) + SKEW);
+  async add({ family, kind, startedAt, authenticatedAt }: Session): Promise<void> {
+    const { remember } = this.#lifetimes;
+    // With a persistent cookie there may be younger sessions of the family than this one.
+    const isYoungest = kind === 'session' && remember === undefined;
+    await this.#backend.endCookies(
+      family,
+      this.#until(isYoungest ? startedAt : this.now(), authenticatedAt),
+    );
+  }
+
+  async addConsumer(consumerId: string): Promise<void> {
+    await this.#backend.endConsumer(consumerId, this.#until(this.now(), this.now()));
+  }
+
+  /** When no cookie of today is alive any more. No copy is renewed after this: the youngest may just have been. */
+  #until(startedAt: number, authenticatedAt: number): number {
+    const { session, remember } = this.#lifetimes;
+    const end = ({ rolling, absolute }: Lifetime, since: number) =>
+      Math.min(
+        rolling === 0 ? Infinity : this.now() + rolling,
+        absolute === 0 ? Infinity : since + absolute,
+      );
+    const last = end(session, startedAt);
+    return (remember ? Math.max(last, end(remember, authenticatedAt)) : last) + SKEW;
   }
 }
 

@@ -75,7 +75,7 @@ function parseField(field: Field, value: unknown, name: string): Value | undefin
     case 'record':
       if (typeof value !== 'object' || Array.isArray(value))
         return refuse(name, 'expected a record');
-      return parseTable(field.fields, value as Record<string, unknown>, `${name}.`) as Values;
+      return parseTable(field.fields, value as Record<string, unknown>, `${name}.`);
   }
 }
 

@@ -22,6 +22,7 @@ export interface SessionRow {
   subject: string | null;
   data: Buffer;
   authenticated_at: number;
+  started_at: number;
   renewed_at: number;
   previous_renewed_at: number | null;
   confirmed_at: number | null;
@@ -47,6 +48,7 @@ export function sessionOf(row: SessionRow): StoredSession {
     realm: decodeText(row.realm),
     subject: row.subject === null ? undefined : decodeText(row.subject),
     authenticatedAt: row.authenticated_at,
+    startedAt: row.started_at,
     renewedAt: row.renewed_at,
     previousRenewedAt: row.previous_renewed_at ?? undefined,
     confirmedAt: row.confirmed_at ?? undefined,

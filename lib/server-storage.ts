@@ -4,7 +4,18 @@ import { CachedCutOffs } from './cutoffs.ts';
 import type { Database } from './database.ts';
 import type { StoredSession } from './rows.ts';
 import type { Session, SessionData } from './session.ts';
-import type { Lifetime, NewSession, Presented, Storage } from './storage.ts';
+import type {
+  Beginning,
+  Begun,
+  Ended,
+  Lifetime,
+  NewSession,
+  Presented,
+  Storage,
+  Use,
+  Whose,
+} from './storage.ts';
+import type { NewRow, Owner, Store } from './store.ts';
 
 export { closeAll } from './backend.ts';
 
@@ -34,6 +45,8 @@ export interface CutOffsOptions extends BackendOptions {
   readonly database: Database;
   readonly cacheTtl?: number | undefined;
   readonly lifetime: Lifetime;
+  /** Of the persistent cookie, where there is one. */
+  readonly rememberLifetime?: Lifetime | undefined;
 }
 
 /** Ends of sessions that live in cookies alone. */
@@ -41,16 +54,23 @@ export const openCutOffs = ({
   database,
   cacheTtl = 5000,
   lifetime,
+  rememberLifetime,
   ...options
-}: CutOffsOptions): CachedCutOffs =>
-  new CachedCutOffs(openBackend(database, options), cacheTtl, lifetime);
-
-/** A session as a list shows it. */
-export type ListedSession = Omit<Session, 'data'> & {
-  /** Absent where the codec cannot open it. */
-  readonly data: SessionData | undefined;
-  readonly expiresAt: number;
+}: CutOffsOptions): CachedCutOffs => {
+  const lifetimes = { session: lifetime, remember: rememberLifetime };
+  return new CachedCutOffs(openBackend(database, options), cacheTtl, lifetimes);
 };
+
+/** A session as a list shows it. Its data is empty where the codec cannot open it. */
+export interface ListedSession extends Session {
+  /** Milliseconds; Infinity where nothing limits the session. */
+  readonly expiresAt: number;
+}
+
+/** Whose sessions, those of the persistent cookie included. */
+export interface WhoseAll extends Whose {
+  readonly rememberRealm?: string | undefined;
+}
 
 /** Its data was sealed under a secret that this configuration does not have. */
 class Unreadable extends Error {}
@@ -63,7 +83,8 @@ export class ServerStorage implements Storage {
   readonly #cacheTtl: number;
   /** Answers that were opened with another codec are not ours to share before they are in the cache. */
   readonly #name = `${instances++}`;
-  readonly #renewals = new Map<string, Promise<Session | null>>();
+  /** Renewals and restorations under way. */
+  readonly #shared = new Map<string, Promise<Session | null>>();
 
   constructor(backend: Backend, codec: Codec, cacheTtl: number) {
     this.#backend = backend;
@@ -88,65 +109,110 @@ export class ServerStorage implements Storage {
     return session && this.#backend.touches.overlay(session);
   }
 
-  async create(session: NewSession, lifetime: Lifetime, replaces?: Session): Promise<Session> {
+  async create({ session, lifetime, remember, replaces, limit }: Beginning): Promise<Begun | null> {
     const { readiness, sessions, store } = this.#backend;
-    const { data, ...rest } = session;
-    const sealed = await this.#codec.seal(session.key, data);
+    const parts = [{ session, lifetime }, ...(remember ? [remember] : [])];
+    const rows = await Promise.all(parts.map((part) => this.#sealRow(part.session, part.lifetime)));
     await readiness.ready();
-    const insert = async () => {
-      const stored = await store.create(rest, sealed, lifetime, replaces?.family);
-      return { ...stored.session, data };
-    };
-    const created = insert();
-    await sessions.ask(
-      session.key,
-      () => created,
-      () => this.#fetch(session.key),
-    );
-    if (replaces) this.#backend.forgetFamily(replaces.family);
-    return created;
+    const families = replaces.map(({ family }) => family);
+    const answer = store.create(rows, families, limit);
+    const begun = answer.then(({ stored }) => begunOf(parts, stored));
+    try {
+      await sessions.ask(
+        session.key,
+        async () => (await begun)?.session ?? null,
+        () => this.#fetch(session.key),
+      );
+    } finally {
+      // Also when it failed: the database may have done it all the same.
+      for (const family of families) this.#backend.forgetFamily(family);
+    }
+    for (const family of (await answer).ended) this.#backend.forgetFamily(family);
+    return begun;
   }
 
   /** Requests that renew the same generation at the same time get one answer. */
-  async renew({ key, generation }: Session, lifetime: Lifetime): Promise<Session | null> {
-    const name = `${key} ${generation}`;
-    const running = this.#renewals.get(name);
-    if (running) return running;
-    const renewal = this.#renew(key, generation, lifetime);
-    this.#renewals.set(name, renewal);
-    try {
-      return await renewal;
-    } finally {
-      this.#renewals.delete(name);
-    }
+  renew({ key, generation }: Session, lifetime: Lifetime): Promise<Session | null> {
+    return this.#share(`${key} ${generation}`, () =>
+      this.#ask(key, (store) => store.renew(key, generation, lifetime)),
+    );
+  }
+
+  /** Requests that restore the same session at the same time get one answer. */
+  restore(remember: Session, session: NewSession, lifetime: Lifetime): Promise<Session | null> {
+    return this.#share(session.key, async () => {
+      const row = await this.#sealRow(session, lifetime);
+      return this.#ask(session.key, (store) => store.restore(remember.key, row));
+    });
   }
 
   end({ family }: Pick<Session, 'family'>): Promise<void> {
     return this.#backend.end(family);
   }
 
-  seen(session: Session, generation: number, lifetime: Lifetime, touchInterval: number): Session {
-    this.#backend.touches.note(session, generation, lifetime, touchInterval);
+  seen(session: Session, use: Use): Session {
+    this.#backend.touches.note(session, use);
     return session;
   }
 
-  /** The sessions of a consumer, the newest first, at most 1000. */
-  async list(consumerId: string): Promise<ListedSession[]> {
-    await this.#backend.readiness.ready();
-    const stored = await this.#backend.store.list(consumerId);
-    return Promise.all(
+  /** At most 200. */
+  async list(whose: Whose): Promise<readonly ListedSession[]> {
+    const { readiness, store, touches } = this.#backend;
+    await readiness.ready();
+    const stored = await store.list(whose);
+    const listed = await Promise.all(
       stored.map(async ({ session, sealed, expiresAt }) => {
-        const data = await this.#codec.open(session.key, sealed);
-        return { ...session, data, expiresAt };
+        const data = (await this.#codec.open(session.key, sealed)) ?? {};
+        return { ...touches.overlay({ ...session, data }), expiresAt };
       }),
     );
+    return listed.toSorted((one, other) => other.seenAt - one.seenAt);
   }
 
-  async #renew(key: string, generation: number, lifetime: Lifetime): Promise<Session | null> {
+  async endByHandle(whose: Whose, handle: string): Promise<boolean> {
+    if (!UUID.test(handle)) return false;
+    await this.#backend.readiness.ready();
+    const ended = await this.#backend.store.endHandle(handle, ownerOf(whose));
+    for (const family of ended) this.#backend.forgetFamily(family);
+    return ended.length > 0;
+  }
+
+  async endOthers(whose: WhoseAll, exceptFamily: string | undefined): Promise<Ended> {
+    await this.#backend.readiness.ready();
+    const ended = await this.#backend.store.endOthers(ownerOf(whose), exceptFamily);
+    for (const family of ended) this.#backend.forgetFamily(family);
+    const { current } = whose;
+    return {
+      count: ended.length,
+      current: current !== undefined && current.family !== exceptFamily,
+    };
+  }
+
+  async #sealRow({ data, ...session }: NewSession, lifetime: Lifetime): Promise<NewRow> {
+    return { session, sealed: await this.#codec.seal(session.key, data), lifetime };
+  }
+
+  async #share(name: string, work: () => Promise<Session | null>): Promise<Session | null> {
+    const running = this.#shared.get(name);
+    if (running) return running;
+    const result = work();
+    this.#shared.set(name, result);
+    try {
+      return await result;
+    } finally {
+      this.#shared.delete(name);
+    }
+  }
+
+  /** What the store says about a session, remembered as the newest that is known. */
+  async #ask(
+    key: string,
+    question: (store: Store) => Promise<StoredSession | undefined>,
+  ): Promise<Session | null> {
     const { readiness, sessions, store, touches } = this.#backend;
     await readiness.ready();
     const session = await sessions
-      .ask(key, async () => this.#open(await store.renew(key, generation, lifetime)))
+      .ask(key, async () => this.#open(await question(store)))
       .catch(orNull);
     return session && touches.overlay(session);
   }
@@ -168,4 +234,25 @@ export class ServerStorage implements Storage {
 function orNull(error: unknown): null {
   if (error instanceof Unreadable) return null;
   throw error;
+}
+
+/** As Postgres writes them. */
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+const ownerOf = ({ consumerId, audience, realm, rememberRealm }: WhoseAll): Owner => ({
+  consumerId,
+  audience,
+  realms: rememberRealm === undefined ? [realm] : [realm, rememberRealm],
+});
+
+/** The rows of a sign-in with the data that went into them. */
+function begunOf(
+  parts: readonly Pick<Beginning, 'session'>[],
+  stored: readonly StoredSession[],
+): Begun | null {
+  const [session, remember] = parts.flatMap(({ session: { key, data } }) => {
+    const row = stored.find((one) => one.session.key === key);
+    return row ? [{ ...row.session, data }] : [];
+  });
+  return session ? { session, ...(remember && { remember }) } : null;
 }

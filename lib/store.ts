@@ -1,136 +1,38 @@
+import type { SessionLimit } from './config.ts';
 import type { Answer, Database, Statement } from './database.ts';
+import { SessionError } from './errors.ts';
 import { encodeNotice } from './notice.ts';
 import type { Revocable, Revocation } from './notice.ts';
 import { encodeText, kindNumber, sessionOf } from './rows.ts';
 import type { SessionRow, StoredSession } from './rows.ts';
-import type { Lifetime, NewSession } from './storage.ts';
+import { BATCH, SQL } from './statements.ts';
+import type { Lifetime, NewSession, Whose } from './storage.ts';
 
-/*
- * All SQL of the sessions. On a request's path every statement finds its rows by primary key, except the one of a
- * logout, which deletes a family by an index of its own: the remember row has another key, and a logout must be one
- * statement. Cut-offs are a few rows, probed by primary key.
- */
+/** A row to be. */
+export interface NewRow {
+  readonly session: Omit<NewSession, 'data'>;
+  readonly sealed: Uint8Array;
+  readonly lifetime: Lifetime;
+}
 
-/** Milliseconds since the epoch. Cut, not rounded: a moment is never told later than it was. */
-const ms = (moment: string) => `floor(extract(epoch from ${moment}) * 1000)::float8`;
+/** What became of a sign-in. */
+export interface Created {
+  /** One for each new row, or none if the limit refuses them. */
+  readonly stored: readonly StoredSession[];
+  /** The families that ended with it. */
+  readonly ended: readonly string[];
+}
 
-const COLUMNS = `s.key, s.handle, s.family, s.kind, s.generation, s.consumer_id, s.credential_id, s.audience,
-  s.realm, s.subject, s.data, ${ms('s.authenticated_at')} as authenticated_at, ${ms('s.renewed_at')} as renewed_at,
-  ${ms('s.previous_renewed_at')} as previous_renewed_at, ${ms('s.confirmed_at')} as confirmed_at,
-  ${ms('s.seen_at')} as seen_at, ${ms('s.expires_at')} as expires_at,
-  (extract(epoch from clock_timestamp()) * 1000)::float8 as now`;
+/** Whose sessions, and in which realms: those of persistent cookies have another than those beside them. */
+export interface Owner extends Pick<Whose, 'consumerId' | 'audience'> {
+  readonly realms: readonly string[];
+}
 
-/** A cut-off counts from its commit, whether or not the rows it ends have been deleted yet. */
-const ALIVE = `s.expires_at > now() and not exists (
-  select from :SCHEMA.cutoffs c
-  where (c.kind, c.target) in (('all', ''), ('consumer', s.consumer_id), ('credential', s.credential_id))
-    and c.ended_before >= s.authenticated_at)`;
-
-/** The end of a lifetime given in milliseconds; 0 = none. */
-const end = (since: string, lifetime: string) =>
-  `case when ${lifetime}::float8 = 0 then 'infinity' else ${since} + ${lifetime}::float8 * interval '1 ms' end`;
-const expiry = (renewedAt: string, authenticatedAt: string, rolling: string, absolute: string) =>
-  `least(${end(renewedAt, rolling)}, ${end(authenticatedAt, absolute)})`;
-
-/** Rows are locked in the order of their keys wherever a statement has several: no deadlocks. */
-const removeWhere = (condition: string) => `
-  with doomed as (select s.key from :SCHEMA.sessions s where ${condition} order by s.key limit 1000 for update)
-  delete from :SCHEMA.sessions s using doomed d where s.key = d.key`;
-
-const isBeforeCutoff = (kind: string, target: string) =>
-  `s.authenticated_at <= (select ended_before from :SCHEMA.cutoffs where kind = '${kind}' and target = ${target})`;
-
-const INSERT = `
-  insert into :SCHEMA.sessions as s (key, handle, family, kind, generation, consumer_id, credential_id, audience,
-    realm, subject, data, authenticated_at, renewed_at, seen_at, expires_at)
-  values ($1, $2, $3, $4, 0, $5, $6, $7, $8, $9, $10, now(), now(), now(),
-    ${expiry('now()', 'now()', '$11', '$12')})
-  returning ${COLUMNS}`;
-
-const SQL = {
-  load: `select ${COLUMNS} from :SCHEMA.sessions s where s.key = $1 and ${ALIVE}`,
-
-  create: INSERT,
-
-  replace: `with ended as (${removeWhere('s.family = $13')}), created as (${INSERT})
-  select created.*, pg_notify($14, $15) from created`,
-
-  // Losers of a race wait for the row's lock, find the generation raised and get the row as it now is. Never an
-  // upsert: a deleted row stays deleted.
-  renew: `update :SCHEMA.sessions s set
-    generation = case when s.generation = $2 then s.generation + 1 else s.generation end,
-    previous_renewed_at = case when s.generation = $2 then s.renewed_at else s.previous_renewed_at end,
-    renewed_at = case when s.generation = $2 then now() else s.renewed_at end,
-    confirmed_at = case when s.generation = $2 then null else s.confirmed_at end,
-    seen_at = greatest(s.seen_at, now()),
-    expires_at = greatest(s.expires_at,
-      ${expiry('case when s.generation = $2 then now() else s.renewed_at end', 's.authenticated_at', '$3', '$4')})
-  where s.key = $1 and ${ALIVE}
-  returning ${COLUMNS}`,
-
-  end: `with ended as (${removeWhere('s.family = $1')}) select pg_notify($2, $3)`,
-
-  // Everything is only ever raised, nothing is put ahead of now, and an expired row stays expired.
-  touch: `with touched as (
-    select * from unnest($1::bytea[], $2::float8[], $3::integer[], $4::float8[], $5::float8[], $6::float8[])
-      as t (key, seen_at, generation, confirmed_at, rolling, absolute)
-  ), locked as (
-    select s.key from :SCHEMA.sessions s join touched t on t.key = s.key
-    where s.expires_at > now() order by s.key for no key update of s
-  )
-  update :SCHEMA.sessions s set
-    seen_at = greatest(s.seen_at, least(to_timestamp(t.seen_at / 1000), now())),
-    confirmed_at = case when s.confirmed_at is null and s.generation = t.generation
-      then least(to_timestamp(t.confirmed_at / 1000), now()) else s.confirmed_at end,
-    expires_at = greatest(s.expires_at, ${expiry('s.renewed_at', 's.authenticated_at', 't.rolling', 't.absolute')})
-  from locked l join touched t on t.key = l.key
-  where s.key = l.key`,
-
-  cut: `with cut as (
-    insert into :SCHEMA.cutoffs as c (kind, target, ended_before, expires_at)
-    values ($1, $2, case when $1 = 'family' then 'infinity'
-      else least(coalesce(to_timestamp($3::float8 / 1000), now()), now()) end, to_timestamp($4::float8 / 1000))
-    on conflict (kind, target) do update set
-      ended_before = greatest(c.ended_before, excluded.ended_before),
-      expires_at = greatest(c.expires_at, excluded.expires_at)
-    returning ${ms('c.ended_before')} as ended_before
-  )
-  select ended_before, pg_notify($5, case when octet_length($2) > 1000 then 'reload'
-    else $1 || ' ' || ended_before || ' ' || $2 end) from cut`,
-
-  remove_consumer: `${removeWhere(`s.consumer_id = $1 and ${isBeforeCutoff('consumer', '$1')}`)} returning s.key`,
-
-  remove_credential: `${removeWhere(
-    `s.consumer_id = $1 and s.credential_id = $2 and ${isBeforeCutoff('credential', '$2')}`,
-  )} returning s.key`,
-
-  remove_all: `${removeWhere(`s.key > $1 and ${isBeforeCutoff('all', "''")}`)} returning s.key`,
-
-  cutoffs: `select ${ms('max(c.ended_before)')} as ended_before,
-    (extract(epoch from clock_timestamp()) * 1000)::float8 as now
-  from :SCHEMA.cutoffs c
-  where (c.kind, c.target) in (('family', $1), ('consumer', $2), ('credential', $3), ('all', ''))`,
-
-  list: `select ${COLUMNS} from :SCHEMA.sessions s where s.consumer_id = $1 and ${ALIVE}
-  order by s.authenticated_at desc, s.key limit 1000`,
-
-  count_consumer: `select count(distinct s.family)::integer as sessions from :SCHEMA.sessions s
-  where s.consumer_id = $1 and ${ALIVE}`,
-
-  count_all: `select count(distinct s.family)::integer as sessions from :SCHEMA.sessions s where ${ALIVE}`,
-
-  // One node at a time, for as long as the statement runs. Rows that somebody holds wait for the next turn.
-  prune: `with turn as materialized (select pg_try_advisory_xact_lock(hashtextextended($1, 0)) as is_ours),
-  expired as (
-    select s.key from :SCHEMA.sessions s where (select is_ours from turn) and s.expires_at <= now()
-    limit $2 for update skip locked
-  ), gone as (
-    delete from :SCHEMA.sessions s using expired e where s.key = e.key returning 1
-  ), past as (
-    delete from :SCHEMA.cutoffs c where (select is_ours from turn) and c.expires_at <= now() returning 1
-  )
-  select (select count(*) from gone)::integer as sessions, (select count(*) from past)::integer as cutoffs`,
-} as const;
+/** The answer of a statement that ends families: those it ended, and those that have to end once more. */
+interface Told {
+  ended: string[];
+  again: string[];
+}
 
 /** What a use of a session leaves to be written. Moments in milliseconds on the database's clock. */
 export interface Touch {
@@ -141,8 +43,12 @@ export interface Touch {
   readonly lifetime: Lifetime;
 }
 
-const BATCH = 1000; // as in removeWhere
-const bytesOf = (key: string) => Buffer.from(key, 'base64url');
+/** Milliseconds for each statement of a sign-in under a limit: five of them have to fit into a request. */
+const LIMITED_TIMEOUT = 1000;
+/** How often a session is restored that somebody else's row is in the way of. */
+const ATTEMPTS = 3;
+/** What a notice about a family begins with. */
+const NOTICE = encodeNotice({ kind: 'family', target: '', before: Infinity });
 
 /** The tables' operations, one statement each. Every method rejects as Database.query does. */
 export class Store {
@@ -162,39 +68,22 @@ export class Store {
     return this.#session(await this.#ask('load', [bytesOf(key)], onSent));
   }
 
-  /** Stores a session and ends the family it replaces. */
+  /**
+   * Stores the rows of a sign-in of one consumer and ends the families it replaces. With a limit also those that are
+   * too many, unless it refuses the sign-in.
+   */
   async create(
-    session: Omit<NewSession, 'data'>,
-    sealed: Uint8Array,
-    lifetime: Lifetime,
-    replaces: string | undefined,
-  ): Promise<StoredSession> {
-    const values = [
-      bytesOf(session.key),
-      session.handle,
-      session.family,
-      kindNumber(session.kind),
-      encodeText(session.consumerId),
-      session.credentialId === undefined ? null : encodeText(session.credentialId),
-      encodeText(session.audience),
-      encodeText(session.realm),
-      session.subject === undefined ? null : encodeText(session.subject),
-      sealed,
-      lifetime.rolling,
-      lifetime.absolute,
-    ];
-    const answer =
-      replaces === undefined
-        ? await this.#ask<SessionRow>('create', values)
-        : await this.#ask<SessionRow>('replace', [
-            ...values,
-            replaces,
-            this.#database.schema,
-            notice(replaces),
-          ]);
-    const created = this.#session(answer);
-    if (created === undefined) throw new TypeError('insert returned no row');
-    return created;
+    rows: readonly NewRow[],
+    replaces: readonly string[],
+    limit?: SessionLimit,
+  ): Promise<Created> {
+    const values = [...columnsOf(rows), replaces, this.#database.schema, NOTICE];
+    const answer = limit
+      ? await this.#createLimited(rows, values, limit)
+      : await this.#ask<CreatedRow>('create', values);
+    const created = answer.rows.filter(isSession);
+    this.#sampleClock({ ...answer, rows: created });
+    return { stored: created.map(sessionOf), ended: await this.#endAgain(answer.rows[0]) };
   }
 
   async renew(
@@ -206,8 +95,53 @@ export class Store {
     return this.#session(await this.#ask('renew', values));
   }
 
-  async end(family: string): Promise<void> {
-    await this.#ask('end', [family, this.#database.schema, notice(family)]);
+  /**
+   * Stores a session of the family of a remember row, whose identity and sign-in it gets. If the key has a living row
+   * it is returned as it is. `undefined` = the remember row is gone.
+   */
+  async restore(
+    remember: string,
+    { session, sealed, lifetime }: NewRow,
+  ): Promise<StoredSession | undefined> {
+    const values = [
+      bytesOf(remember),
+      bytesOf(session.key),
+      session.handle,
+      encodeText(session.audience),
+      encodeText(session.realm),
+      encodeOptional(session.subject),
+      sealed,
+      lifetime.rolling,
+      lifetime.absolute,
+    ];
+    for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+      const answer = await this.#ask<SessionRow | NoRow>('restore', values);
+      const found = answer.rows.filter(isSession);
+      if (found.length > 0) return this.#session({ ...answer, rows: found });
+      if (answer.rows.length === 0) return undefined;
+    }
+    throw new SessionError('ERR_STORE_UNAVAILABLE', 'somebody else is at work on the session');
+  }
+
+  /** Ends families and tells every node. */
+  async end(families: readonly string[]): Promise<void> {
+    await this.#end('end', families);
+  }
+
+  /** Ends the family of a session if it is the owner's, and resolves with it. */
+  endHandle(handle: string, owner: Owner): Promise<string[]> {
+    return this.#end('end_handle', handle, ownerValues(owner));
+  }
+
+  /** Ends the owner's families but one, a batch at a time. Resolves with those that ended. */
+  async endOthers(owner: Owner, exceptFamily: string | undefined): Promise<string[]> {
+    const families: string[] = [];
+    for (let size = BATCH; size === BATCH;) {
+      const ended = await this.#end('end_others', exceptFamily ?? null, ownerValues(owner));
+      families.push(...ended);
+      size = ended.length;
+    }
+    return families;
   }
 
   async touch(touches: readonly Touch[]): Promise<void> {
@@ -266,9 +200,14 @@ export class Store {
     return answer.rows[0]?.ended_before ?? -Infinity;
   }
 
-  /** The newest first, at most 1000. */
-  async list(consumerId: string): Promise<StoredSession[]> {
-    const { rows } = await this.#ask<SessionRow>('list', [encodeText(consumerId)]);
+  /** The last used first, at most 200; without `audience` or `realm` those of all. */
+  async list({
+    consumerId,
+    audience,
+    realm,
+  }: Pick<Whose, 'consumerId'> & Partial<Whose>): Promise<StoredSession[]> {
+    const values = [encodeText(consumerId), encodeOptional(audience), encodeOptional(realm)];
+    const { rows } = await this.#ask<SessionRow>('list', values);
     return rows.map(sessionOf);
   }
 
@@ -297,11 +236,56 @@ export class Store {
     return this.#database.query<R>(this.#statements[name], values, onSent);
   }
 
+  /** A sign-in under a limit. The second statement sees what was stored while the first waited for the lock. */
+  async #createLimited(
+    rows: readonly NewRow[],
+    values: readonly unknown[],
+    { sessions, policy }: SessionLimit,
+  ): Promise<Answer<CreatedRow>> {
+    const { consumerId, audience, realm } = rows[0]?.session ?? {};
+    const name = JSON.stringify(['limit', this.#database.schema, realm, audience, consumerId]);
+    const { lock, create_limited: create } = this.#statements;
+    return this.#database.transaction(LIMITED_TIMEOUT, async (run) => {
+      await run(lock.text, [name]);
+      const sentAt = Date.now();
+      const created = await run<CreatedRow>(create.text, [
+        ...values,
+        sessions,
+        policy === 'refuse',
+      ]);
+      return { rows: created, sentAt, receivedAt: Date.now() };
+    });
+  }
+
+  async #end(
+    name: 'end' | 'end_handle' | 'end_others',
+    which: unknown,
+    owner: readonly unknown[] = [],
+  ): Promise<string[]> {
+    const { rows } = await this.#ask<Told>(name, [which, this.#database.schema, NOTICE, ...owner]);
+    return this.#endAgain(rows[0]);
+  }
+
+  /**
+   * Who restores a session holds the family's remember row until the new row is stored. A statement that waited for
+   * it to end the family does not see the new row, since its snapshot is older; one that begins now does, and nobody
+   * can add another. Resolves with the families that ended.
+   */
+  async #endAgain({ ended, again }: Told = { ended: [], again: [] }): Promise<string[]> {
+    if (again.length > 0) await this.#ask('end', [again, this.#database.schema, NOTICE]);
+    return ended;
+  }
+
+  /** Until nothing is left: of what was stored while a deletion waited for its remember row too (#endAgain). */
   async #removeAll(name: keyof typeof SQL, values: (last: Buffer) => unknown[]): Promise<void> {
-    for (let last: Buffer = Buffer.alloc(0), size = BATCH; size === BATCH;) {
-      const { rows } = await this.#ask<{ key: Buffer }>(name, values(last));
-      size = rows.length;
-      last = rows.reduce((max, { key }) => (Buffer.compare(key, max) > 0 ? key : max), last);
+    for (let total = 1; total > 0;) {
+      total = 0;
+      for (let last: Buffer = Buffer.alloc(0), size = BATCH; size === BATCH;) {
+        const { rows } = await this.#ask<{ key: Buffer }>(name, values(last));
+        size = rows.length;
+        total += size;
+        last = rows.reduce((max, { key }) => (Buffer.compare(key, max) > 0 ? key : max), last);
+      }
     }
   }
 
@@ -316,5 +300,37 @@ export class Store {
   }
 }
 
-const notice = (family: string) =>
-  encodeNotice({ kind: 'family', target: family, before: Infinity });
+type NoRow = { readonly key: null };
+type CreatedRow = Told & (SessionRow | NoRow);
+
+const isSession = <R extends { key: Buffer | null }>(row: R): row is R & SessionRow =>
+  row.key !== null;
+
+const bytesOf = (key: string) => Buffer.from(key, 'base64url');
+
+const encodeOptional = (bytes: string | undefined): string | null =>
+  bytes === undefined ? null : encodeText(bytes);
+
+const ownerValues = ({ consumerId, audience, realms }: Owner): unknown[] => [
+  encodeText(consumerId),
+  encodeText(audience),
+  realms.map(encodeText),
+];
+
+/** An array for each of the columns that a new row gets from us. */
+function columnsOf(rows: readonly NewRow[]): unknown[][] {
+  return [
+    rows.map(({ session }) => bytesOf(session.key)),
+    rows.map(({ session }) => session.handle),
+    rows.map(({ session }) => session.family),
+    rows.map(({ session }) => kindNumber(session.kind)),
+    rows.map(({ session }) => encodeText(session.consumerId)),
+    rows.map(({ session }) => encodeOptional(session.credentialId)),
+    rows.map(({ session }) => encodeText(session.audience)),
+    rows.map(({ session }) => encodeText(session.realm)),
+    rows.map(({ session }) => encodeOptional(session.subject)),
+    rows.map(({ sealed }) => sealed),
+    rows.map(({ lifetime }) => lifetime.rolling),
+    rows.map(({ lifetime }) => lifetime.absolute),
+  ];
+}

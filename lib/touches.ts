@@ -1,6 +1,6 @@
 import type { LogLine } from './bus.ts';
 import type { Session } from './session.ts';
-import type { Lifetime } from './storage.ts';
+import type { Use } from './storage.ts';
 import type { Touch } from './store.ts';
 
 export interface TouchesOptions {
@@ -48,21 +48,22 @@ export class Touches {
     this.#options = options;
   }
 
-  /** Notes a use of a session in the given generation. `interval` in milliseconds. */
-  note(session: Session, generation: number, lifetime: Lifetime, interval: number): void {
+  /** Notes a use of a session. One that does not prolong it is only noted if it presents a generation first. */
+  note(session: Session, { generation, lifetime, touchInterval, prolongs }: Use): void {
     const now = this.#options.now();
     const isFirst = generation === session.generation && session.confirmedAt === undefined;
+    if (!isFirst && !prolongs) return;
     const known = this.#pending.get(session.key);
     const touch = {
       key: session.key,
-      seenAt: now,
+      seenAt: prolongs ? now : session.seenAt,
       confirmed: isFirst ? { generation, at: now } : undefined,
       lifetime,
-      dueAt: Math.max(now, session.seenAt + interval),
+      dueAt: Math.max(now, session.seenAt + touchInterval),
     };
     this.#keep(known ? merge(known, touch) : touch);
     if (isFirst) this.#soon.add(session.key);
-    this.#tick = Math.min(this.#tick, Math.max(SOON, interval / 4));
+    this.#tick = Math.min(this.#tick, Math.max(SOON, touchInterval / 4));
     this.#arm();
   }
 

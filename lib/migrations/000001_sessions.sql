@@ -11,7 +11,8 @@ create table :SCHEMA.sessions (
   realm text not null,
   subject text,
   data bytea not null,                                  -- sealed
-  authenticated_at timestamptz not null,
+  authenticated_at timestamptz not null,                -- a credential was verified; cut-offs count from here
+  started_at timestamptz not null,                      -- later if restored; the absolute limit counts from here
   renewed_at timestamptz not null,
   seen_at timestamptz not null,
   previous_renewed_at timestamptz,

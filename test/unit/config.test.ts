@@ -28,13 +28,22 @@ test('the defaults are those of the bundled plugin', () => {
     sameSite: 'Strict',
     httpOnly: true,
     secure: true,
+    partitioned: false,
+    priority: undefined,
+    maxAge: undefined,
   });
   assert.deepEqual(config.logout, {
     methods: new Set(['POST', 'DELETE']),
     queryArg: 'session_logout',
     postArg: 'session_logout',
     readBody: false,
+    redirect: undefined,
+    clearSiteData: [],
   });
+  assert.equal(config.remember, undefined);
+  assert.equal(config.subject, 'unstored');
+  assert.equal(config.limit, undefined);
+  assert.equal(config.selfServicePath, undefined);
   assert.equal(config.touchInterval, 60_000);
   assert.equal(config.cacheTtl, 5000);
 });
@@ -48,6 +57,49 @@ test('what depends on other fields', () => {
   assert.equal(parse({ cookie_same_site: 'Default' }).cookie.sameSite, undefined);
   assert.equal(parse({ cookie_domain: 'localhost' }).cookie.domain, undefined);
   assert.equal(parse({ storage: 'postgres', postgres }).storage, 'kong');
+});
+
+test('old names override the new ones, which Kong fills in', () => {
+  const config = parse({
+    cookie_lifetime: 100,
+    rolling_timeout: 3600,
+    cookie_idletime: 50,
+    cookie_renew: 20,
+    cookie_discard: 3,
+    cookie_samesite: 'off',
+    cookie_httponly: false,
+    cookie_persistent: true,
+  });
+  assert.deepEqual(config.timeouts, {
+    idling: 50_000,
+    rolling: 100_000,
+    absolute: 86_400_000,
+    stale: 3000,
+    renew: 20_000,
+  });
+  assert.equal(config.cookie.sameSite, 'Lax');
+  assert.equal(config.cookie.httpOnly, false);
+  assert.equal(config.remember?.cookie.name, 'remember');
+  assert.equal(config.oldNames.length, 6);
+  assert.equal(parse({ cookie_renew: 3000 }).timeouts.renew, 1_800_000);
+});
+
+test('the persistent cookie', () => {
+  const remember = parse({ remember: true, remember_rolling_timeout: 1e9 }).remember;
+  assert.equal(remember?.cookie.maxAge, 400 * 86_400);
+  assert.deepEqual(remember?.lifetime, { rolling: 1e12, absolute: 2_592_000_000 });
+  const forever = parse({ remember: true, remember_rolling_timeout: 0 }).remember;
+  assert.equal(forever?.cookie.maxAge, 400 * 86_400);
+  assert.notEqual(remember?.realm, parse().realm);
+});
+
+test('a prefix goes before both names and forces Secure', () => {
+  const config = parse({ cookie_prefix: '__Host-', remember: true, cookie_secure_auto: true });
+  assert.equal(config.cookie.name, '__Host-session');
+  assert.equal(config.remember?.cookie.name, '__Host-remember');
+  assert.equal(config.cookie.secure, true);
+  assert.equal(parse({ cookie_secure_auto: true }).cookie.secure, 'auto');
+  assert.equal(parse({ cookie_partitioned: true, cookie_secure: false }).cookie.secure, true);
 });
 
 test('storages, cookie names and schemas are realms of their own', () => {
@@ -110,6 +162,20 @@ test('each refusal names the field', () => {
     [{ cookie_name: '__Host-s', cookie_domain: 'x.test' }, /^config\.cookie_domain: /],
     [{ cookie_name: '__host-s', cookie_path: '/x' }, /^config\.cookie_path: /],
     [{ cookie_name: '__Secure-s', cookie_secure: false }, /^config\.cookie_secure: /],
+    [{ cookie_prefix: '__Host-', cookie_domain: 'x.test' }, /^config\.cookie_domain: /],
+    [{ cookie_prefix: '__Secure-', cookie_secure: false }, /^config\.cookie_secure: /],
+    [{ secret_fallbacks: ['short'] }, /^config\.secret_fallbacks\[1\]: must have at least 32/],
+    [{ secret_fallbacks: [SECRET, 'a'.repeat(40)] }, /^config\.secret_fallbacks\[2\]: is too/],
+    [{ secret_fallbacks: [''] }, /^config\.secret_fallbacks\[1\]: is empty/],
+    [{ remember: true, remember_cookie_name: 'session' }, /^config\.remember_cookie_name: /],
+    [{ logout_redirect_uri: '//evil.test' }, /^config\.logout_redirect_uri: /],
+    [{ logout_redirect_uri: 'javascript:x' }, /^config\.logout_redirect_uri: /],
+    [{ logout_redirect_uri: '/a b' }, /^config\.logout_redirect_uri: /],
+    [{ request_headers: ['name'] }, /^config\.request_headers: expected one of/],
+    [{ bind: ['mac'] }, /^config\.bind: expected one of/],
+    [{ max_sessions: 1.5 }, /^config\.max_sessions: expected an integer/],
+    [{ idle_exempt_paths: ['x'] }, /^config\.idle_exempt_paths\[1\]: must begin with/],
+    [{ cookie_renew: 0 }, /^config\.cookie_renew: value should be between/],
   ];
   for (const [fields, message] of refused) {
     assert.throws(() => parse(fields as object), { code: 'ERR_CONFIG', message });

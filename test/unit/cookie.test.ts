@@ -1,15 +1,18 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { CookieSettings } from '../../lib/config.ts';
 import { deleteCookies, findOwnCookies, setCookies } from '../../lib/cookie.ts';
+import type { WrittenCookie } from '../../lib/cookie.ts';
 
-const settings: CookieSettings = {
+const settings: WrittenCookie = {
   name: 'session',
   path: '/',
   domain: undefined,
   sameSite: 'Strict',
   httpOnly: true,
   secure: true,
+  partitioned: false,
+  priority: undefined,
+  maxAge: undefined,
 };
 const isOurs = (value: string) => /^ours/.test(value);
 const find = (header: string, name = 'session') => findOwnCookies(header, name, isOurs);
@@ -62,6 +65,20 @@ test('a Set-Cookie line has the configured attributes and no others', () => {
   assert.deepEqual(setCookies({ ...open, domain: '.xyz.com', path: '/p' }, 'v', nothing), [
     'session=v; Domain=.xyz.com; Path=/p',
   ]);
+});
+
+test('prefix, Partitioned, Priority and a lifetime', () => {
+  const [line = ''] = setCookies(
+    { ...settings, name: '__Host-s', partitioned: true, priority: 'High', maxAge: 3600 },
+    'v',
+    nothing,
+  );
+  assert.match(
+    line,
+    /^__Host-s=v; Max-Age=3600; Path=\/; Expires=[^;]+; HttpOnly; Secure; Partitioned; Priority=High; SameSite=Strict$/,
+  );
+  const expires = Date.parse(/Expires=([^;]+)/.exec(line)?.[1] ?? '');
+  assert.ok(Math.abs(expires - Date.now() - 3_600_000) < 2000);
 });
 
 test('a deletion names the same cookie: same name, Path, Domain, Secure and SameSite', () => {

@@ -9,6 +9,8 @@ const settings: LogoutSettings = {
   queryArg: 'session_logout',
   postArg: 'session_logout',
   readBody: false,
+  redirect: undefined,
+  clearSiteData: [],
 };
 
 interface Sent {
@@ -24,7 +26,7 @@ function requestOf({ method = 'POST', query = '', type, body = '' }: Sent) {
   const request: Pick<Request, 'line' | 'body'> = {
     line: () => {
       asked.push('line');
-      return Promise.resolve({ method, query });
+      return Promise.resolve({ method, path: '/', query });
     },
     body: () => {
       asked.push('body');

@@ -27,6 +27,7 @@ const session = (changes: Partial<Session> = {}): Session => ({
   subject: undefined,
   data: {},
   authenticatedAt: T0,
+  startedAt: T0,
   renewedAt: T0,
   previousRenewedAt: undefined,
   confirmedAt: undefined,
@@ -109,6 +110,15 @@ test('an expired session is expired for every generation', () => {
   for (const generation of [0, 1]) {
     assert.equal(judge(renewed(), generation, timeouts, T0 + s(3000) + s(901)), 'expired');
   }
+});
+
+test('a restored session has an absolute limit of its own', () => {
+  const restored = session({
+    startedAt: T0 + s(86_000),
+    renewedAt: T0 + s(86_000),
+    seenAt: T0 + s(86_500),
+  });
+  assert.equal(judge(restored, 0, timeouts, T0 + s(87_000)), 'current');
 });
 
 test('the renewal mark is the last quarter', () => {

@@ -1,0 +1,246 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { CookieStorage } from '../../lib/cookie-storage.ts';
+import type { Decision } from '../../lib/guard.ts';
+import { alice, bob, openGuard, SECRET, signInAs, Visitor } from '../support/visitor.ts';
+
+const T0 = 1_800_000_000_000;
+
+/** Guards over one storage and one clock, in storage `cookie`. */
+function world() {
+  const clock = { now: T0 };
+  const storage = new CookieStorage(undefined, () => clock.now);
+  return { clock, guard: (fields: object = {}) => openGuard(fields, storage) };
+}
+
+const who = (decision: Decision): string | undefined =>
+  decision.kind === 'session' ? decision.consumer.username : undefined;
+
+const cookiesOf = (decision: Decision): readonly string[] =>
+  decision.kind === 'unavailable' ? [] : decision.cookies;
+
+test('a sign-in sets a cookie that proves the user from then on', async () => {
+  const guard = world().guard();
+  const visitor = new Visitor();
+  const signIn = await visitor.visit(guard, signInAs(alice));
+  assert.equal(signIn.kind, 'credential');
+  assert.equal(cookiesOf(signIn).length, 1);
+  const visit = await visitor.visit(guard);
+  assert.equal(who(visit), 'alice');
+  assert.deepEqual(cookiesOf(visit), []);
+});
+
+test('the same credential again begins nothing; another one does, and another user takes over', async () => {
+  const guard = world().guard();
+  const visitor = new Visitor();
+  await visitor.visit(guard, signInAs(alice));
+  assert.deepEqual(cookiesOf(await visitor.visit(guard, signInAs(alice))), []);
+  assert.equal(cookiesOf(await visitor.visit(guard, signInAs(alice, 'k2'))).length, 1);
+  assert.equal(cookiesOf(await visitor.visit(guard, signInAs(bob))).length, 1);
+  assert.equal(who(await visitor.visit(guard)), 'bob');
+});
+
+test('a credential without a consumer gets no session', async () => {
+  const visitor = new Visitor();
+  const decision = await visitor.visit(world().guard(), { credential: { id: 'x' } });
+  assert.deepEqual(decision, { kind: 'credential', cookies: [] });
+});
+
+test('a logout deletes the cookie; without a session it is none, and with a credential it begins none', async () => {
+  const guard = world().guard();
+  const logout = { method: 'DELETE', target: '/?session_logout=true' };
+  const visitor = new Visitor();
+  assert.equal((await visitor.visit(guard, logout)).kind, 'nobody');
+  assert.deepEqual(cookiesOf(await visitor.visit(guard, { ...signInAs(alice), ...logout })), []);
+  await visitor.visit(guard, signInAs(alice));
+  const decision = await visitor.visit(guard, logout);
+  assert.equal(decision.kind, 'logout');
+  assert.match(cookiesOf(decision)[0] ?? '', /^session=; Max-Age=0;/);
+  assert.equal(visitor.jar.size, 0);
+});
+
+test('two audiences share a cookie and end one at a time', async () => {
+  const { guard } = world();
+  const [a, b] = [guard({ audience: 'a' }), guard({ audience: 'b' })];
+  const visitor = new Visitor();
+  await visitor.visit(a, signInAs(alice));
+  assert.equal((await visitor.visit(b)).kind, 'nobody');
+  await visitor.visit(b, signInAs(bob));
+  assert.equal(visitor.jar.size, 1);
+  assert.equal(who(await visitor.visit(a)), 'alice');
+  assert.equal(who(await visitor.visit(b)), 'bob');
+  await visitor.visit(a, { method: 'POST', target: '/?session_logout' });
+  assert.equal((await visitor.visit(a)).kind, 'nobody');
+  assert.equal(who(await visitor.visit(b)), 'bob');
+});
+
+test('a dead audience leaves the living one its cookie', async () => {
+  const { guard, clock } = world();
+  const [a, b] = [guard({ audience: 'a', idling_timeout: 10 }), guard({ audience: 'b' })];
+  const visitor = new Visitor();
+  await visitor.visit(a, signInAs(alice));
+  await visitor.visit(b, signInAs(alice));
+  clock.now += 11_000;
+  assert.deepEqual(await visitor.visit(a), { kind: 'nobody', cookies: [], rest: '' });
+  assert.equal(who(await visitor.visit(b)), 'alice');
+});
+
+test('the persistent cookie opens a new session when the first has ended', async () => {
+  const { guard, clock } = world();
+  const remembering = guard({ remember: true });
+  const visitor = new Visitor();
+  const signIn = await visitor.visit(remembering, signInAs(alice));
+  assert.match(cookiesOf(signIn)[1] ?? '', /^remember=[^;]+; Max-Age=604800; /);
+  assert.doesNotMatch(cookiesOf(signIn)[0] ?? '', /Max-Age|Expires/);
+  visitor.jar.delete('session');
+  clock.now += 86_400_000;
+  const restored = await visitor.visit(remembering);
+  assert.equal(who(restored), 'alice');
+  assert.equal(cookiesOf(restored).length, 2);
+  assert.ok(restored.kind === 'session');
+  assert.equal(restored.session.authenticatedAt, T0);
+  assert.equal(restored.session.startedAt, clock.now);
+  assert.equal(who(await visitor.visit(remembering)), 'alice');
+});
+
+test('the persistent cookie ends with its own limits and with a logout', async () => {
+  const { guard, clock } = world();
+  const remembering = guard({ remember: true, remember_absolute_timeout: 100 });
+  const visitor = new Visitor();
+  await visitor.visit(remembering, signInAs(alice));
+  const logout = { method: 'POST', target: '/?session_logout' };
+  const thief = visitor.copy();
+  assert.equal(cookiesOf(await visitor.visit(remembering, logout)).length, 2);
+  assert.equal(visitor.jar.size, 0);
+  clock.now += 101_000;
+  thief.jar.delete('session');
+  assert.equal((await thief.visit(remembering)).kind, 'nobody');
+  assert.equal(thief.jar.size, 0);
+});
+
+test('ten tabs restored at once are one session', async () => {
+  const guard = world().guard({ remember: true });
+  const visitor = new Visitor();
+  await visitor.visit(guard, signInAs(alice));
+  visitor.jar.delete('session');
+  const tabs = await Promise.all(Array.from({ length: 10 }, () => visitor.copy().visit(guard)));
+  const keys = tabs.map((tab) => (tab.kind === 'session' ? tab.session.key : 'none'));
+  assert.equal(new Set(keys).size, 1);
+});
+
+test('a session bound to an address is good from there only, and is not harmed elsewhere', async () => {
+  const guard = world().guard({ bind: ['ip', 'user-agent'] });
+  const home = { traits: { ip: '192.0.2.1', 'user-agent': 'x' } };
+  const visitor = new Visitor();
+  await visitor.visit(guard, { ...signInAs(alice), ...home });
+  const away = await visitor.visit(guard, { traits: { ip: '192.0.2.2', 'user-agent': 'x' } });
+  assert.deepEqual(away, { kind: 'nobody', cookies: [], rest: '' });
+  assert.equal(who(await visitor.visit(guard, home)), 'alice');
+  assert.equal((await visitor.visit(guard, {})).kind, 'nobody');
+});
+
+test('polling does not prolong a session', async () => {
+  const { guard, clock } = world();
+  const exempting = guard({
+    idling_timeout: 10,
+    idle_exempt_paths: ['/poll'],
+    idle_exempt_header: 'x-background',
+  });
+  for (const polling of [{ target: '/poll/me?x' }, { headers: ['x-background'] }]) {
+    const visitor = new Visitor();
+    await visitor.visit(exempting, signInAs(alice));
+    clock.now += 6000;
+    assert.deepEqual(cookiesOf(await visitor.visit(exempting, polling)), []);
+    clock.now += 6000;
+    assert.equal((await visitor.visit(exempting)).kind, 'nobody');
+  }
+});
+
+test('a cookie under a fallback is sealed anew under the first secret', async () => {
+  const other = 'Zt5Rw8Yb2Nq6Mv4Xc1Ld9Kf7Hj3Gs0PaEoUiTy';
+  const { guard } = world();
+  const before = guard();
+  const during = guard({ secret: other, secret_fallbacks: [SECRET] });
+  const after = guard({ secret: other });
+  const visitor = new Visitor();
+  await visitor.visit(before, signInAs(alice));
+  assert.equal((await visitor.copy().visit(after)).kind, 'nobody');
+  const moved = await visitor.visit(during);
+  assert.equal(who(moved), 'alice');
+  assert.equal(cookiesOf(moved).length, 1);
+  assert.equal(who(await visitor.visit(after)), 'alice');
+});
+
+test('Secure by the scheme of the request', async () => {
+  const guard = world().guard({ cookie_secure_auto: true });
+  const signIn = (scheme: string) =>
+    new Visitor().visit(guard, { ...signInAs(alice), traits: { scheme } });
+  assert.match(cookiesOf(await signIn('https'))[0] ?? '', /; Secure/);
+  assert.doesNotMatch(cookiesOf(await signIn('http'))[0] ?? '', /; Secure/);
+});
+
+test('a session too large for cookies is none, and an earlier cookie goes', async () => {
+  const guard = world().guard();
+  const visitor = new Visitor();
+  await visitor.visit(guard, signInAs(bob));
+  const groups = Array.from({ length: 4000 }, (_, index) => `group-${index}`);
+  const decision = await visitor.visit(guard, { ...signInAs(alice), groups });
+  assert.equal(decision.kind, 'credential');
+  assert.equal(visitor.jar.size, 0);
+});
+
+test('groups travel with the session', async () => {
+  const guard = world().guard();
+  const visitor = new Visitor();
+  await visitor.visit(guard, { ...signInAs(alice), groups: ['gold', 'silver'] });
+  const visit = await visitor.visit(guard);
+  assert.ok(visit.kind === 'session');
+  assert.deepEqual(visit.session.data.groups, ['gold', 'silver']);
+});
+
+test('a session from the future is none', async () => {
+  const { guard, clock } = world();
+  const visitor = new Visitor();
+  clock.now += 3_600_000;
+  await visitor.visit(guard(), signInAs(alice));
+  clock.now -= 3_600_000;
+  assert.equal((await visitor.visit(guard())).kind, 'nobody');
+});
+
+test('users find their sessions under the configured path, and only there', async () => {
+  const guard = world().guard({ self_service: true });
+  const visitor = new Visitor();
+  const signIn = await visitor.visit(guard, signInAs(alice));
+  assert.ok(signIn.kind === 'credential');
+  const listed = await visitor.visit(guard, { target: '/app/_sessions' });
+  assert.ok(listed.kind === 'answer');
+  assert.deepEqual(listed.answer.body, {
+    sessions: [
+      {
+        id: signIn.session?.handle,
+        current: true,
+        signed_in_at: new Date(T0).toISOString(),
+        last_seen_at: new Date(T0).toISOString(),
+      },
+    ],
+  });
+  assert.equal((await visitor.visit(guard, { target: '/_sessions/x' })).kind, 'session');
+  assert.equal((await visitor.visit(guard, { target: '/x_sessions2' })).kind, 'session');
+  assert.equal((await new Visitor().visit(guard, { target: '/_sessions' })).kind, 'nobody');
+  const posted = await visitor.visit(guard, { method: 'POST', target: '/_sessions' });
+  assert.equal(posted.kind === 'answer' && posted.answer.status, 405);
+});
+
+test("a handle that is not the user's own ends nothing", async () => {
+  const guard = world().guard({ self_service: true });
+  const [mine, theirs] = [new Visitor(), new Visitor()];
+  await mine.visit(guard, signInAs(alice));
+  const other = await theirs.visit(guard, signInAs(bob));
+  assert.ok(other.kind === 'credential');
+  const target = `/_sessions/${other.session?.handle}`;
+  const refused = await mine.visit(guard, { method: 'DELETE', target });
+  assert.equal(refused.kind === 'answer' && refused.answer.status, 404);
+  const ended = await theirs.visit(guard, { method: 'DELETE', target });
+  assert.equal(ended.kind === 'answer' && ended.answer.status, 200);
+  assert.equal(theirs.jar.size, 0);
+});
