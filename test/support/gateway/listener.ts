@@ -106,6 +106,7 @@ async function readAll(request: Request): Promise<Buffer> {
 
 /** HTTP/1: the lines as they are, in their order; HTTP/2: lower-case names, no connection headers. */
 function writeHead(response: Response, status: number, headers: Headers): NodeJS.WritableStream {
+  response.sendDate = false;
   if ('stream' in response) {
     const fields: { [name: string]: string[] } = {};
     for (const [name, value] of headers.lines) {
@@ -114,9 +115,8 @@ function writeHead(response: Response, status: number, headers: Headers): NodeJS
     response.writeHead(status, fields);
     return response;
   }
-  response.sendDate = false;
   const connection = response.shouldKeepAlive ? 'keep-alive' : 'close';
-  const raw = [...headers.toRaw(), 'Connection', connection];
+  const raw = ['Connection', connection, ...headers.toRaw()];
   response.writeHead(status, STATUS_CODES[status] ?? '', raw);
   return response;
 }
