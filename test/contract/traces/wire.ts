@@ -44,7 +44,7 @@ class Cursor {
 }
 
 const integer = (value: number | bigint): Wire => ({ type: 'integer', value: Number(value) });
-const text = (from: Cursor, length: number): Wire => ({ type: 'str', value: from.take(length) });
+const string = (from: Cursor, length: number): Wire => ({ type: 'str', value: from.take(length) });
 const binary = (from: Cursor, length: number): Wire => ({ type: 'bin', value: from.take(length) });
 const array = (from: Cursor, length: number): Wire => ({
   type: 'array',
@@ -71,8 +71,8 @@ const TAGGED: { readonly [tag: number]: (from: Cursor) => Wire } = {
   0xd1: (from) => integer(from.take(2).readInt16BE()),
   0xd2: (from) => integer(from.take(4).readInt32BE()),
   0xd3: (from) => integer(from.take(8).readBigInt64BE()),
-  0xda: (from) => text(from, from.unsigned(2)),
-  0xdb: (from) => text(from, from.unsigned(4)),
+  0xda: (from) => string(from, from.unsigned(2)),
+  0xdb: (from) => string(from, from.unsigned(4)),
   0xdc: (from) => array(from, from.unsigned(2)),
   0xdd: (from) => array(from, from.unsigned(4)),
   0xde: (from) => map(from, from.unsigned(2)),
@@ -84,7 +84,7 @@ function read(from: Cursor): Wire {
   if (tag <= 0x7f) return integer(tag);
   if (tag <= 0x8f) return map(from, tag & 0x0f);
   if (tag <= 0x9f) return array(from, tag & 0x0f);
-  if (tag <= 0xbf) return text(from, tag & 0x1f);
+  if (tag <= 0xbf) return string(from, tag & 0x1f);
   if (tag >= 0xe0) return integer(tag - 0x100);
   const reader = TAGGED[tag];
   if (reader === undefined) throw new RangeError(`Kong does not write tag 0x${tag.toString(16)}`);
