@@ -3,6 +3,7 @@ import { Host } from './host.ts';
 import type { HostOptions } from './host.ts';
 import { Listener } from './listener.ts';
 import { MsgpackTransport } from './msgpack.ts';
+import { ProtobufTransport } from './protobuf.ts';
 import type { SocketFile } from './socket-file.ts';
 
 /** How long a stop waits for connections to become quiet, and for the plugin to write what is pending. */
@@ -24,7 +25,10 @@ export interface RunningServer {
 /** Starts to serve. Rejects when the socket cannot be bound. */
 export async function serve(options: ServeOptions): Promise<RunningServer> {
   const host = new Host(options);
-  const listener = new Listener([new MsgpackTransport(host)], host.log);
+  const listener = new Listener(
+    [new MsgpackTransport(host), new ProtobufTransport(host)],
+    host.log,
+  );
   const socketFile = await listener.listen(options.socket);
   const { name, version } = host.plugin;
   host.log.info({ event: 'listening', plugin: name, version, socket: options.socket }, 'listening');
@@ -36,22 +40,26 @@ async function drain(host: Host, listener: Listener, socketFile: SocketFile): Pr
   host.isDraining = true;
   listener.stopAccepting();
   socketFile.remove();
-  await host.idle(); // no later than the deadline of the youngest request
+  const finish = async (what: string, limit: number, task: Promise<void>) => {
+    if (!(await isDone(limit, task)))
+      host.log.error({ event: 'not-drained', what }, 'gave up waiting');
+  };
+  // A request ends at its deadline; the rest is for Kong to read what we wrote.
+  await finish('requests', host.deadline + CONNECTIONS_MS, host.idle());
   await listener.endConnections(CONNECTIONS_MS);
   try {
-    await within(CLOSE_MS, host.plugin.close());
+    await finish('plugin', CLOSE_MS, host.plugin.close());
   } catch (err) {
     host.log.error({ event: 'close-failed', err }, 'the plugin did not close');
   }
 }
 
-async function within(milliseconds: number, task: Promise<void>): Promise<void> {
+/** Whether the task is done within so many milliseconds. Rejects as the task does. */
+async function isDone(milliseconds: number, task: Promise<void>): Promise<boolean> {
   const abort = new AbortController();
-  const timeout = delay(milliseconds, undefined, { signal: abort.signal }).then(() => {
-    throw new Error(`not done after ${milliseconds} ms`);
-  });
+  const timeout = delay(milliseconds, false, { signal: abort.signal }).catch(() => false);
   try {
-    await Promise.race([task, timeout]);
+    return await Promise.race([task.then(() => true), timeout]);
   } finally {
     abort.abort();
   }

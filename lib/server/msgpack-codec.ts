@@ -1,4 +1,5 @@
 import type { PdkValue } from '../pdk.ts';
+import { ByteWriter } from './byte-writer.ts';
 
 // MessagePack (github.com/msgpack/msgpack/blob/master/spec.md) as Kong's plugin-server protocol uses it: strings are
 // bytes (Lua's are), nil is an absent value, and messages follow each other on a stream without any framing.
@@ -170,112 +171,85 @@ class Cursor {
   }
 }
 
-/** A buffer this large is not kept for the next message. */
-const LARGE_BYTES = 256 * 1024;
-const BEYOND_A_BYTE = /[^\0-\xff]/;
-
-class Packer {
-  #buffer = Buffer.allocUnsafe(4096);
-  #length = 0;
-
-  reply(id: number, error: PdkValue | undefined, result: PdkValue | undefined): Buffer {
-    this.#length = 0;
-    this.#byte(0x94);
-    this.#byte(0x01);
-    this.#number(id);
-    for (const value of [error, result]) {
-      if (value === undefined) this.#byte(0xc0);
-      else this.#value(value, 0);
-    }
-    const packed = Buffer.from(this.#buffer.subarray(0, this.#length));
-    if (this.#buffer.length > LARGE_BYTES) this.#buffer = Buffer.allocUnsafe(4096);
-    return packed;
-  }
-
-  #value(value: PdkValue | undefined, depth: number): void {
-    if (depth > MAX_DEPTH) throw new TypeError('a value is nested too deeply');
-    if (typeof value === 'string') this.#string(value);
-    else if (typeof value === 'number') this.#number(value);
-    else if (typeof value === 'boolean') this.#byte(value ? 0xc3 : 0xc2);
-    else if (value instanceof Uint8Array) this.#binary(value);
-    else if (Array.isArray(value)) this.#array(value, depth);
-    else if (typeof value === 'object' && value !== null) {
-      this.#map(value as { readonly [name: string]: PdkValue | undefined }, depth);
-    }
-    // A nil among arguments would cut the list short (kong-protocol.md B.5), and Lua has nothing like the rest.
-    else throw new TypeError(`a value of type ${typeof value} cannot be sent to Kong`);
-  }
-
-  #array(items: readonly PdkValue[], depth: number): void {
-    this.#head(items.length, 0x90, 15, [0xdc, 0xdd]);
-    for (const item of items) this.#value(item, depth + 1);
-  }
-
-  #map(members: { readonly [name: string]: PdkValue | undefined }, depth: number): void {
-    const entries = Object.entries(members).filter(([, value]) => value !== undefined);
-    this.#head(entries.length, 0x80, 15, [0xde, 0xdf]);
-    for (const [name, value] of entries) {
-      this.#string(name);
-      this.#value(value, depth + 1);
-    }
-  }
-
-  #string(text: string): void {
-    if (BEYOND_A_BYTE.test(text)) throw new TypeError('a string holds characters beyond one byte');
-    // No str8, as Kong's own packer.
-    this.#head(text.length, 0xa0, 31, [0xda, 0xdb]);
-    this.#reserve(text.length);
-    this.#length += this.#buffer.write(text, this.#length, 'latin1');
-  }
-
-  #binary(bytes: Uint8Array): void {
-    this.#head(bytes.length, 0, -1, [0xc5, 0xc6]);
-    this.#reserve(bytes.length);
-    this.#buffer.set(bytes, this.#length);
-    this.#length += bytes.length;
-  }
-
-  #number(value: number): void {
-    if (!Number.isInteger(value) || value < -32 || value > 0xffffffff) {
-      this.#byte(0xcb);
-      this.#reserve(8);
-      this.#length = this.#buffer.writeDoubleBE(value, this.#length);
-    } else if (value < 0x80) this.#byte(value & 0xff);
-    else if (value <= 0xffff) this.#sized(0xcd, value, 2);
-    else this.#sized(0xce, value, 4);
-  }
-
-  /** The head of a string, list or map: `base + size` in one byte up to `limit`, else a marker with 16 or 32 bits of size. */
-  #head(size: number, base: number, limit: number, [marker16, marker32]: [number, number]): void {
-    if (size <= limit) this.#byte(base + size);
-    else if (size <= 0xffff) this.#sized(marker16, size, 2);
-    else this.#sized(marker32, size, 4);
-  }
-
-  #sized(marker: number, value: number, bytes: number): void {
-    this.#byte(marker);
-    this.#reserve(bytes);
-    this.#length = this.#buffer.writeUIntBE(value, this.#length, bytes);
-  }
-
-  #byte(value: number): void {
-    this.#reserve(1);
-    this.#buffer[this.#length++] = value;
-  }
-
-  #reserve(bytes: number): void {
-    if (this.#length + bytes <= this.#buffer.length) return;
-    const larger = Buffer.allocUnsafe(Math.max(this.#buffer.length * 2, this.#length + bytes));
-    this.#buffer.copy(larger, 0, 0, this.#length);
-    this.#buffer = larger;
-  }
-}
-
-const packer = new Packer();
+const out = new ByteWriter();
 
 /** `[1, id, error, result]`, the answer to a call of Kong's. Throws TypeError on what Lua cannot receive. */
-export const packReply = (
+export function packReply(
   id: number,
   error: PdkValue | undefined,
   result: PdkValue | undefined,
-): Buffer => packer.reply(id, error, result);
+): Buffer {
+  out.begin();
+  out.byte(0x94);
+  out.byte(0x01);
+  packNumber(id);
+  for (const value of [error, result]) {
+    if (value === undefined) out.byte(0xc0);
+    else packValue(value, 0);
+  }
+  return out.copy();
+}
+
+function packValue(value: PdkValue | undefined, depth: number): void {
+  if (depth > MAX_DEPTH) throw new TypeError('a value is nested too deeply');
+  if (typeof value === 'string') packString(value);
+  else if (typeof value === 'number') packNumber(value);
+  else if (typeof value === 'boolean') out.byte(value ? 0xc3 : 0xc2);
+  else if (value instanceof Uint8Array) {
+    packHead(value.length, 0, -1, [0xc5, 0xc6]);
+    out.bytes(value);
+  } else if (Array.isArray(value)) packList(value, depth);
+  else if (typeof value === 'object' && value !== null) packMap(value as PdkMap, depth);
+  // A nil among arguments would cut the list short (kong-protocol.md B.5), and Lua has nothing like the rest.
+  else throw new TypeError(`a value of type ${typeof value} cannot be sent to Kong`);
+}
+
+type PdkMap = { readonly [name: string]: PdkValue | undefined };
+
+function packList(items: readonly PdkValue[], depth: number): void {
+  packHead(items.length, 0x90, 15, [0xdc, 0xdd]);
+  for (const item of items) packValue(item, depth + 1);
+}
+
+function packMap(members: PdkMap, depth: number): void {
+  const entries = Object.entries(members).filter(([, value]) => value !== undefined);
+  packHead(entries.length, 0x80, 15, [0xde, 0xdf]);
+  for (const [name, value] of entries) {
+    packString(name);
+    packValue(value, depth + 1);
+  }
+}
+
+/** No str8, as Kong's own packer. */
+function packString(text: string): void {
+  packHead(text.length, 0xa0, 31, [0xda, 0xdb]);
+  out.text(text);
+}
+
+function packNumber(value: number): void {
+  if (!Number.isInteger(value) || value < -32 || value > 0xffffffff) {
+    out.byte(0xcb);
+    out.reserve(8);
+    out.length = out.buffer.writeDoubleBE(value, out.length);
+  } else if (value < 0x80) out.byte(value & 0xff);
+  else if (value <= 0xffff) packSized(0xcd, value, 2);
+  else packSized(0xce, value, 4);
+}
+
+/** The head of a string, list or map: `base + size` in one byte up to `limit`, else a marker with 16 or 32 bits of size. */
+function packHead(
+  size: number,
+  base: number,
+  limit: number,
+  [marker16, marker32]: [number, number],
+): void {
+  if (size <= limit) out.byte(base + size);
+  else if (size <= 0xffff) packSized(marker16, size, 2);
+  else packSized(marker32, size, 4);
+}
+
+function packSized(marker: number, value: number, bytes: number): void {
+  out.byte(marker);
+  out.reserve(bytes);
+  out.length = out.buffer.writeUIntBE(value, out.length, bytes);
+}

@@ -5,6 +5,7 @@ import { existsSync, readdirSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { test } from 'node:test';
 import { socketPath } from '../unit/server/harness.ts';
+import { KongLine } from './server-kong-protobuf.ts';
 import { isCall, KongConnection } from './server-kong.ts';
 import type { StepData } from './server-kong.ts';
 import { ServerProcess } from './server-process.ts';
@@ -169,4 +170,29 @@ test('--version and --help', async (t) => {
   const help = new ServerProcess(t, ['--help']);
   assert.equal((await help.exit).code, 0);
   assert.match(help.stdout, /--socket/);
+});
+
+test('ProtoBuf over the same socket: a request, and SIGTERM in the middle of one', async (t) => {
+  const path = socketPath(t);
+  const server = await ServerProcess.serve(t, path);
+  const kong = await KongLine.open(path);
+  const id = await kong.start({ behaviour: 'echo' });
+  assert.deepEqual(await kong.request(id, { 'kong.nginx.get_var': 'a=b' }), [
+    'kong.nginx.get_var',
+    'kong.client.get_ip',
+    'kong.response.set_header',
+  ]);
+  kong.handle(await kong.start({ behaviour: 'slow' }));
+  const idle = await KongLine.open(path);
+  idle.call(35, (out) => out.intField(1, 1));
+  await idle.returned();
+  server.child.kill('SIGTERM');
+  assert.equal(await kong.name(), 'kong.log.notice');
+  await kong.frame();
+  assert.equal(await kong.name(), '');
+  assert.equal(await kong.returned(), kong.sequence);
+  kong.send(Buffer.alloc(0));
+  assert.deepEqual(await server.exit, { code: 0, signal: null });
+  await assert.rejects(kong.frame(), /closed/);
+  await idle.close();
 });

@@ -12,7 +12,7 @@ export interface Listeners {
 }
 
 export interface Ask {
-  /** Default GET. Sent as it stands, so that lower case arrives as lower case. */
+  /** Default GET. Sent in upper case. */
   readonly method?: string;
   /** Path and query, as they go over the wire. Default `/`. */
   readonly path?: string;

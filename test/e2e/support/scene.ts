@@ -135,10 +135,9 @@ export class Scene {
   /** The body of a POST to `…/plugins`. */
   guardPlugin(config: PluginConfig): { name: string; config: PluginConfig } {
     const isStored = config['storage'] === 'kong' || config['storage'] === 'postgres';
-    const secret = randomBytes(48).toString('base64');
     return {
       name: 'session-guard',
-      config: { secret, ...(isStored && { postgres: this.postgres }), ...config },
+      config: { secret: newSecret(), ...(isStored && { postgres: this.postgres }), ...config },
     };
   }
 
@@ -160,6 +159,9 @@ export class Scene {
     return { name, config: { anonymous: this.anonymous } };
   }
 }
+
+/** A good one, for sites that share it. */
+export const newSecret = (): string => randomBytes(48).toString('base64');
 
 const schemaOf = (run: string): string => `session_guard_${run}`;
 
@@ -294,7 +296,8 @@ export class Site {
   async untilEffective(isEffective: (reply: Reply) => boolean): Promise<void> {
     const witness = async (node: number): Promise<boolean> => {
       const headers = { apikey: this.#probe.keys[0].key };
-      const ask = { path: this.path, headers, fresh: true };
+      // Plain, since fresh connections are what a real Kong's workers share among themselves, not their encryption.
+      const ask = { path: this.path, headers, fresh: true, scheme: 'http' } as const;
       const reply = await send(this.#node(node), this.host, ask);
       return reply.status === 200 && isEffective(reply);
     };

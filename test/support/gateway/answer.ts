@@ -27,7 +27,11 @@ export function answerExit(exchange: Exchange, exit: Exit, filterHeaders: () => 
   const title = NGINX_TITLES[exit.status];
   const body = title === undefined ? '' : nginxPage(title);
   const lines: HeaderLine[] = [['Date', new Date().toUTCString()]];
-  if (title !== undefined) lines.push(['Content-Type', 'text/html; charset=UTF-8']);
+  if (title !== undefined) {
+    // nginx's charset filter leaves redirects alone.
+    const charset = exit.status < 400 ? '' : '; charset=UTF-8';
+    lines.push(['Content-Type', `text/html${charset}`]);
+  }
   if (exit.status !== 204 && exit.status !== 304)
     lines.push(['Content-Length', String(body.length)]);
   const own = headers.lines.filter(([name]) => !isBodyHeader(name));

@@ -27,6 +27,8 @@ export interface Incoming {
   readonly tlsProtocol: string | undefined;
   /** Reads the body to its end; called at most once. */
   readBody(): Promise<Buffer>;
+  /** Ends the client's connection without an answer. */
+  abort(): void;
 }
 
 export interface RouteMatch {

@@ -1,32 +1,18 @@
 import { randomUUID } from 'node:crypto';
 import { createServer } from 'node:http';
-import type { Server, Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { createAdmin, createStartConfig } from './admin/index.ts';
-import { Entities, type Kind } from './entities.ts';
-import { externalPlugin } from './external.ts';
-import { closeListener, createPlainListener, createSecureListener, listen } from './listener.ts';
+import { createAdmin } from './admin/index.ts';
+import { Entities } from './entities.ts';
+import { Listeners, createPlainListener, createSecureListener } from './listener.ts';
 import { ErrorLog } from './log.ts';
-import { acl } from './plugins/acl.ts';
-import { basicAuth } from './plugins/basic-auth.ts';
-import { cors } from './plugins/cors.ts';
-import { keyAuth } from './plugins/key-auth.ts';
-import type { Plugin } from './plugins/plugin.ts';
-import { rateLimiting } from './plugins/rate-limiting.ts';
-import { requestTermination } from './plugins/request-termination.ts';
 import { PluginServer } from './plugin-server.ts';
 import { Proxy } from './proxy.ts';
-import { type PluginInfo, queryPlugin } from './query.ts';
+import { queryPlugin } from './query.ts';
 import { Conversations } from './recorder.ts';
 import { Connection } from './rpc/connection.ts';
-import { Instances } from './rpc/instances.ts';
-import { MessagePackRpc } from './rpc/msgpack.ts';
-import { ConnectionPool } from './rpc/pool.ts';
-import type { RpcWiring } from './rpc/rpc.ts';
 import { trustedIps } from './trusted.ts';
-import { View } from './view.ts';
-import { Worker } from './worker.ts';
+import { createWorkers } from './workers.ts';
 
 /** A plugin server as kong.conf names it (kong-protocol.md A.1). */
 export interface PluginServerDefinition {
@@ -75,116 +61,54 @@ export interface Gateway {
 
 const READY_LIMIT_MS = 20_000;
 
-/** Starts the stand-in for Kong; resolves when it serves requests and its plugin server listens. */
+/**
+ * Starts the stand-in for Kong; resolves when it serves requests and its plugin server listens. Rejects where Kong
+ * would not start, with nothing left running.
+ */
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
+  const closers: (() => Promise<void> | void)[] = [];
+  const stop = async (): Promise<void> => {
+    for (const close of closers.splice(0).toReversed()) await close();
+  };
+  try {
+    return { ...(await start(options, closers)), stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+type Closers = (() => Promise<void> | void)[];
+
+async function start(options: GatewayOptions, closers: Closers): Promise<Omit<Gateway, 'stop'>> {
   const { server, host = '127.0.0.1', entities = new Entities() } = options;
   const log = new ErrorLog(options.onLog);
   const info = await queryPlugin(server.queryCmd);
-  const node = { id: randomUUID(), entities, log, isTrusted: trustedIps(options.trustedIps ?? []) };
+  const process_ = startServer(options, info.name, log);
+  closers.push(() => process_?.stop());
   const conversations = new Conversations();
-  const { workers, close } = createWorkers(options, { info, entities, conversations });
-  const stopFollowing = follow(entities, workers, options.propagationMs ?? 0);
-  let turn = 0;
-  const proxy = new Proxy(node, () => workers[turn++ % workers.length] as Worker);
+  const pool = createWorkers(info, { ...options, entities, conversations });
+  closers.push(() => pool.close());
+  const node = { id: randomUUID(), entities, log, isTrusted: trustedIps(options.trustedIps ?? []) };
+  const proxy = new Proxy(node, () => pool.next());
   const listeners = new Listeners(host);
+  closers.push(() => listeners.close());
   const admin = createServer(createAdmin(entities, { plugins: [info] }));
   const adminPort = await listeners.open(admin, options.adminPort);
-  const plain = await listeners.open(createPlainListener(proxy), options.proxyPort);
-  const secure =
-    options.tls &&
-    (await listeners.open(createSecureListener(options.tls, proxy), options.proxySslPort));
-  const process_ = startServer(options, info.name, log);
+  const proxyPort = await listeners.open(createPlainListener(proxy), options.proxyPort);
+  const secure = options.tls && createSecureListener(options.tls, proxy);
+  const securePort = secure && (await listeners.open(secure, options.proxySslPort));
   await waitForSocket(server.socketPath);
   return {
     adminUrl: `http://${host}:${String(adminPort)}`,
-    proxyUrl: `http://${host}:${String(plain)}`,
-    proxySslUrl: secure === undefined ? '' : `https://${host}:${String(secure)}`,
+    proxyUrl: `http://${host}:${String(proxyPort)}`,
+    proxySslUrl: securePort === undefined ? '' : `https://${host}:${String(securePort)}`,
     entities,
     log: log.lines,
     conversations,
     killPluginServer: (signal) => process_?.kill(signal),
     serverPid: () => process_?.pid,
-    async stop() {
-      stopFollowing();
-      await listeners.close();
-      close();
-      await process_?.stop();
-    },
   };
-}
-
-function createWorkers(
-  options: GatewayOptions,
-  parts: { info: PluginInfo; entities: Entities; conversations: Conversations },
-): { workers: Worker[]; close: () => void } {
-  const { info, entities, conversations } = parts;
-  const bundled: Plugin[] = [keyAuth, basicAuth, acl, cors, requestTermination, rateLimiting()];
-  const instances = Array.from({ length: options.workers ?? 1 }, () => new Instances(info.name));
-  const pools = instances.map(() => new ConnectionPool(options.server.socketPath));
-  const startConfig = createStartConfig({ plugins: [info], env: options.env ?? {} });
-  const workers = instances.map((own, i) => {
-    const wiring: RpcWiring = {
-      name: info.name,
-      pool: pools[i] as ConnectionPool,
-      instances: own,
-      readTimeoutMs: options.readTimeoutMs ?? 60_000,
-      resetInstances: () => instances.forEach((one) => one.reset()),
-    };
-    const external = externalPlugin(info, new MessagePackRpc(wiring), conversations);
-    const view = new View(entities, startConfig);
-    return new Worker(view, [...bundled, external]);
-  });
-  const close = (): void => {
-    for (const worker of workers) worker.close();
-    for (const pool of pools) pool.close();
-  };
-  return { workers, close };
-}
-
-/** Lets the workers take over changes, at once or at the next tick of `everyMs`. */
-function follow(entities: Entities, workers: readonly Worker[], everyMs: number): () => void {
-  const pending = new Set<Kind>();
-  const apply = (): void => {
-    for (const { view } of workers) {
-      if (pending.has('routes') || pending.has('services')) view.copyRoutes();
-      if (pending.has('plugins')) view.copyPlugins();
-    }
-    pending.clear();
-  };
-  const changed = (kind: Kind): void => {
-    pending.add(kind);
-    if (everyMs === 0) apply();
-  };
-  entities.on('change', changed);
-  const timer = everyMs === 0 ? undefined : setInterval(apply, everyMs);
-  return () => {
-    entities.off('change', changed);
-    clearInterval(timer);
-  };
-}
-
-class Listeners {
-  readonly #host: string;
-  readonly #servers: Server[] = [];
-  readonly #sockets = new Set<Socket>();
-
-  constructor(host: string) {
-    this.#host = host;
-  }
-
-  async open(server: Server, port = 0): Promise<number> {
-    server.on('connection', (socket: Socket) => {
-      this.#sockets.add(socket);
-      socket.on('close', () => this.#sockets.delete(socket));
-    });
-    const bound = await listen(server, port, this.#host);
-    this.#servers.push(server);
-    return bound;
-  }
-
-  async close(): Promise<void> {
-    await Promise.all(this.#servers.map((server) => closeListener(server, this.#sockets)));
-  }
 }
 
 function startServer(

@@ -52,17 +52,6 @@ function wire<T extends NetServer>(server: T, handler: Handler): T {
   return server;
 }
 
-export async function listen(server: NetServer, port: number, host: string): Promise<number> {
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(port, host, () => {
-      server.off('error', reject);
-      resolve();
-    });
-  });
-  return (server.address() as AddressInfo).port;
-}
-
 function incomingOf(request: Request): Incoming {
   const socket = request.socket;
   const tlsProtocol = socket instanceof TLSSocket ? (socket.getProtocol() ?? undefined) : undefined;
@@ -80,6 +69,7 @@ function incomingOf(request: Request): Incoming {
     localPort: socket.localPort ?? 0,
     tlsProtocol,
     readBody: () => readAll(request),
+    abort: () => ('stream' in request ? request.stream.close() : request.destroy()),
   };
 }
 
@@ -106,6 +96,7 @@ async function readAll(request: Request): Promise<Buffer> {
 
 /** HTTP/1: the lines as they are, in their order; HTTP/2: lower-case names, no connection headers. */
 function writeHead(response: Response, status: number, headers: Headers): NodeJS.WritableStream {
+  response.sendDate = false;
   if ('stream' in response) {
     const fields: { [name: string]: string[] } = {};
     for (const [name, value] of headers.lines) {
@@ -114,19 +105,41 @@ function writeHead(response: Response, status: number, headers: Headers): NodeJS
     response.writeHead(status, fields);
     return response;
   }
-  response.sendDate = false;
   const connection = response.shouldKeepAlive ? 'keep-alive' : 'close';
-  const raw = [...headers.toRaw(), 'Connection', connection];
+  const raw = ['Connection', connection, ...headers.toRaw()];
   response.writeHead(status, STATUS_CODES[status] ?? '', raw);
   return response;
 }
 
-/** Closes a listener with the connections that are still open. */
-export async function closeListener(
-  server: NetServer,
-  sockets: ReadonlySet<Socket>,
-): Promise<void> {
-  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-  for (const socket of sockets) socket.destroy();
-  await closed;
+/** The ports of a gateway, closed together with the connections that are still open. */
+export class Listeners {
+  readonly #host: string;
+  readonly #servers: NetServer[] = [];
+  readonly #sockets = new Set<Socket>();
+
+  constructor(host: string) {
+    this.#host = host;
+  }
+
+  /** Resolves with the port; rejects with node's EADDRINUSE where it is taken. */
+  async open(server: NetServer, port = 0): Promise<number> {
+    server.on('connection', (socket: Socket) => {
+      this.#sockets.add(socket);
+      socket.on('close', () => this.#sockets.delete(socket));
+    });
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject);
+      server.listen(port, this.#host, resolve);
+    });
+    this.#servers.push(server);
+    return (server.address() as AddressInfo).port;
+  }
+
+  async close(): Promise<void> {
+    const closing = this.#servers.map(
+      (server) => new Promise<void>((resolve) => server.close(() => resolve())),
+    );
+    for (const socket of this.#sockets) socket.destroy();
+    await Promise.all(closing);
+  }
 }

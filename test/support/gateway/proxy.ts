@@ -24,8 +24,9 @@ export class Proxy implements Handler {
   request(incoming: Incoming, respond: Respond): void {
     const exchange = new Exchange(this.#node, incoming);
     this.#serve(exchange, respond).catch((error: unknown) => {
-      // A client that went away ends here too; what is left of the response cannot be sent.
+      // A client that went away ends here, and an upstream that broke off; anything else is a defect.
       this.#node.log.write('error', `request ${exchange.requestId}: ${String(error)}`);
+      incoming.abort();
     });
   }
 
