@@ -46,14 +46,10 @@ export class CachedCutOffs implements CutOffs {
     return known?.endedBefore ?? Infinity;
   }
 
-  async add({ family, kind, startedAt, authenticatedAt }: Session): Promise<void> {
-    const { remember } = this.#lifetimes;
+  async add({ family, startedAt, authenticatedAt }: Session): Promise<void> {
     // With a persistent cookie there may be younger sessions of the family than this one.
-    const isYoungest = kind === 'session' && remember === undefined;
-    await this.#backend.endCookies(
-      family,
-      this.#until(isYoungest ? startedAt : this.now(), authenticatedAt),
-    );
+    const youngest = this.#lifetimes.remember ? this.now() : startedAt;
+    await this.#backend.endCookies(family, this.#until(youngest, authenticatedAt));
   }
 
   async addConsumer(consumerId: string): Promise<void> {
