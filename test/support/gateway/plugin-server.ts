@@ -33,14 +33,12 @@ export class PluginServer {
 
   start(): void {
     const startedAt = Date.now();
-    const child = spawn('/bin/sh', ['-c', `exec ${this.#command}`], {
+    const child = spawn('/bin/sh', ['-c', `exec 2>&1; exec ${this.#command}`], {
       env: {},
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: ['ignore', 'pipe', 'ignore'],
     });
     this.#child = child;
-    for (const output of [child.stdout, child.stderr]) {
-      createInterface(output).on('line', (line) => this.#logLine(child, line));
-    }
+    createInterface(child.stdout).on('line', (line) => this.#logLine(child, line));
     child.on('error', (error) => this.#log.write('error', `[${this.#name}] ${error.message}`));
     child.on('exit', (code, signal) => {
       if (this.#child === child) this.#child = undefined;
@@ -62,9 +60,12 @@ export class PluginServer {
     clearTimeout(this.#timer);
     const child = this.#child;
     if (child === undefined) return;
-    const gone = once(child, 'exit');
+    const gone = once(child, 'close');
     child.kill('SIGTERM');
-    const impatience = setTimeout(() => child.kill('SIGKILL'), STOP_LIMIT_MS);
+    const impatience = setTimeout(() => {
+      child.kill('SIGKILL');
+      child.stdout?.destroy(); // a process of its own could hold the other end
+    }, STOP_LIMIT_MS);
     await gone;
     clearTimeout(impatience);
   }
