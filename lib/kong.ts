@@ -7,7 +7,7 @@ import type { Pdk, PdkCall, PdkValue } from './pdk.ts';
 import type { Guard } from './presence.ts';
 import type { Request } from './request.ts';
 import type { Answer } from './self-service.ts';
-import type { Session } from './session.ts';
+import type { Session, SessionData } from './session.ts';
 import { headerOf, sessionHeaders } from './told.ts';
 
 /** Identity headers that Kong's auth plugins and acl set or clear by themselves. */
@@ -52,12 +52,11 @@ const CLEARED_WITHOUT_AUTH_PLUGIN = { ...CLEARED_FOR_NOBODY, ...cleared(CONSUMER
 /** The calls that carry a decision out, in one batch that ends the event. */
 export async function carryOut(
   decision: Decision,
-  { config, storage }: Guard,
+  guard: Guard,
   request: Request,
   pdk: Pdk,
 ): Promise<void> {
-  const tell = (told: readonly Told[], session: Session | undefined) =>
-    session ? sessionHeaders(told, session, config.timeouts, storage.now()) : {};
+  const { config } = guard;
   switch (decision.kind) {
     case 'unavailable':
       return pdk.act(UNAVAILABLE);
@@ -68,7 +67,7 @@ export async function carryOut(
     case 'nobody':
       if (config.unauthenticated === 'deny') return pdk.act([deny(decision.cookies)]);
       return pdk.act([
-        upstreamHeaders(
+        clearing(
           (await request.consumer()) ? CLEARED_FOR_NOBODY : CLEARED_WITHOUT_AUTH_PLUGIN,
           decision.rest,
         ),
@@ -80,27 +79,34 @@ export async function carryOut(
           {
             ...ALWAYS_CLEARED,
             ...groupHeader(decision.groups),
-            ...tell(config.requestHeaders, decision.session),
+            ...told(config.requestHeaders, guard, decision.session),
           },
           decision.rest,
         ),
-        ...responseCalls(decision.cookies, tell(config.responseHeaders, decision.session)),
+        ...responseCalls(decision.cookies, told(config.responseHeaders, guard, decision.session)),
       ]);
-    case 'session':
-      return pdk.act([
-        upstreamHeaders(
-          {
-            ...identityHeaders(decision.session, decision.consumer),
-            ...tell(config.requestHeaders, decision.session),
-          },
-          decision.rest,
-        ),
-        ...responseCalls(decision.cookies, tell(config.responseHeaders, decision.session)),
-        ...groupCalls(decision.session),
-        ...identityCalls(decision.session, decision.consumer, pdk),
-      ]);
+    case 'session': {
+      const response = responseCalls(
+        decision.cookies,
+        told(config.responseHeaders, guard, decision.session),
+      );
+      const identity = identityCalls(decision, guard, pdk);
+      // The identity comes last: from there on Kong takes the request for the consumer's.
+      return pdk.act(response.length > 0 ? [...response, ...identity] : identity);
+    }
   }
 }
+
+const NOTHING: Headers = {};
+
+const told = (
+  names: readonly Told[],
+  { config, storage }: Guard,
+  session: Session | undefined,
+): Headers =>
+  session === undefined || names.length === 0
+    ? NOTHING
+    : sessionHeaders(names, session, config.timeouts, storage.now());
 
 /** Answers a request whose fate could not be decided. */
 export const refuse = (pdk: Pdk): Promise<void> => pdk.act(UNAVAILABLE);
@@ -131,6 +137,19 @@ const deny = (cookies: readonly string[]): PdkCall =>
 function upstreamHeaders(headers: Headers, rest: string | undefined): PdkCall {
   const cookie = rest === undefined ? undefined : { Cookie: rest === '' ? [] : rest };
   return ['kong.service.request.set_headers', { ...headers, ...cookie }];
+}
+
+/** A frozen call is encoded once (lib/server/protobuf-calls.ts); most requests need no other. */
+const clearings = new Map<Headers, PdkCall>();
+
+function clearing(headers: Headers, rest: string | undefined): PdkCall {
+  if (rest !== undefined) return upstreamHeaders(headers, rest);
+  let call = clearings.get(headers);
+  if (call === undefined) {
+    call = Object.freeze(upstreamHeaders(headers, undefined));
+    clearings.set(headers, call);
+  }
+  return call;
 }
 
 function responseCalls(cookies: readonly string[], headers: Headers): PdkCall[] {
@@ -169,6 +188,44 @@ const answer = ({ status, body, headers }: Answer, cookies: readonly string[]): 
 const groupHeader = (groups: readonly string[] | undefined): Headers =>
   groups && groups.length > 0 ? { 'X-Authenticated-Groups': groups.join(', ') } : {};
 
+type SessionDecision = Extract<Decision, { kind: 'session' }>;
+
+interface Spoken {
+  readonly consumer: Consumer;
+  readonly rest: string | undefined;
+  readonly byContext: boolean;
+  readonly calls: readonly PdkCall[];
+}
+
+/** What was last said of a session, frozen: as long as it is the same it is neither made nor encoded again. */
+const spoken = new WeakMap<SessionData, Spoken>();
+
+/** The calls that make Kong take the request for the session's consumer. */
+function identityCalls(decision: SessionDecision, guard: Guard, pdk: Pdk): readonly PdkCall[] {
+  const { session, consumer, rest } = decision;
+  const byContext = pdk.identityByContext;
+  const headers = told(guard.config.requestHeaders, guard, session);
+  // What is told of time differs from second to second.
+  if (headers !== NOTHING) return makeIdentityCalls(decision, headers, byContext);
+  const known = spoken.get(session.data);
+  if (known?.consumer === consumer && known.rest === rest && known.byContext === byContext) {
+    return known.calls;
+  }
+  const calls = makeIdentityCalls(decision, headers, byContext).map((call) => Object.freeze(call));
+  spoken.set(session.data, { consumer, rest, byContext, calls });
+  return calls;
+}
+
+const makeIdentityCalls = (
+  { session, consumer, rest }: SessionDecision,
+  headers: Headers,
+  byContext: boolean,
+): PdkCall[] => [
+  upstreamHeaders({ ...identityHeaders(session, consumer), ...headers }, rest),
+  ...groupCalls(session),
+  ...authentication(session, consumer, byContext),
+];
+
 function identityHeaders({ credentialId, data }: Session, consumer: Consumer): Headers {
   return {
     ...CLEARED_WITHOUT_AUTH_PLUGIN,
@@ -185,15 +242,14 @@ const groupCalls = ({ data }: Session): PdkCall[] =>
     ? [['kong.nginx.set_ctx', 'authenticated_groups', data.groups]]
     : [];
 
-/** The last step of all: from here on Kong takes the request for the consumer's. */
-function identityCalls(session: Session, consumer: Consumer, pdk: Pdk): PdkCall[] {
+function authentication(session: Session, consumer: Consumer, byContext: boolean): PdkCall[] {
   const who = {
     id: consumer.id,
     ...(consumer.username !== undefined && { username: consumer.username }),
     ...(consumer.customId !== undefined && { custom_id: consumer.customId }),
   };
   const credential = { id: session.credentialId ?? consumer.id, consumer_id: consumer.id };
-  if (!pdk.identityByContext) return [['kong.client.authenticate', who, credential]];
+  if (!byContext) return [['kong.client.authenticate', who, credential]];
   return [
     ['kong.nginx.set_ctx', 'authenticated_consumer', who],
     ['kong.nginx.set_ctx', 'authenticated_credential', credential],
