@@ -4,26 +4,26 @@ import type { Pdk, PdkCall } from './pdk.ts';
 import type { Request, RequestBody, RequestLine, Trait, Traits } from './request.ts';
 
 /** A frozen call is encoded once (lib/server/protobuf-calls.ts). */
-const call = (...parts: PdkCall): PdkCall => Object.freeze(parts);
+const constant = (...parts: PdkCall): PdkCall => Object.freeze(parts);
 
-const CREDENTIAL = call('kong.client.get_credential');
-const CONSUMER = call('kong.client.get_consumer');
+const CREDENTIAL = constant('kong.client.get_credential');
+const CONSUMER = constant('kong.client.get_consumer');
 /**
  * Several Cookie lines and HTTP/2 crumbs arrive joined. `get_header` would fall back to the first line when a value
  * contains ", " (kong-protocol.md C.1).
  */
-const COOKIE = call('kong.nginx.get_var', 'http_cookie');
-const REQUEST_LINE = call('kong.nginx.get_var', 'request');
-const GROUPS = call('kong.nginx.get_ctx', 'authenticated_groups');
+const COOKIE = constant('kong.nginx.get_var', 'http_cookie');
+const REQUEST_LINE = constant('kong.nginx.get_var', 'request');
+const GROUPS = constant('kong.nginx.get_ctx', 'authenticated_groups');
 
 /** Kong's own buffer for bodies (client_body_buffer_size); over MessagePack a larger one would be a 500. */
 const MAX_BODY = 8192;
 
-const header = (name: string): PdkCall => call('kong.request.get_header', name);
+const header = (name: string): PdkCall => constant('kong.request.get_header', name);
 
 const TRAITS: Record<Trait, PdkCall> = {
-  ip: call('kong.client.get_forwarded_ip'),
-  scheme: call('kong.request.get_forwarded_scheme'),
+  ip: constant('kong.client.get_forwarded_ip'),
+  scheme: constant('kong.request.get_forwarded_scheme'),
   'user-agent': header('user-agent'),
 };
 

@@ -1,14 +1,15 @@
 /**
  * One call of Kong's plugin development kit: the dotted Lua name and its arguments. Strings are
  * byte strings in both directions: one UTF-16 unit (0–255) for each byte, as node's `latin1`, so that
- * header bytes that are not UTF-8 survive the way through the plugin. Absent values are `undefined`.
+ * header bytes that are not UTF-8 survive the way through the plugin. Absent values are `undefined`; null and false
+ * mean something else in every transport, so they are not sent. A frozen call is encoded once.
  */
 export type PdkCall = readonly [method: string, ...args: PdkValue[]];
 
 export type PdkValue =
   | string
   | number
-  | boolean
+  | true
   | Uint8Array
   | readonly PdkValue[]
   | { readonly [name: string]: PdkValue | undefined };
@@ -31,7 +32,7 @@ export interface Pdk {
   /** Runs the calls in order and returns their first results in the same order. */
   read(calls: readonly PdkCall[]): Promise<unknown[]>;
   /**
-   * Runs the calls in order and ends the event: nothing may be asked of Kong afterwards. A
+   * Runs the calls in order and ends the event, which every handler must do: nothing may be asked of Kong afterwards. A
    * `kong.response.exit` can only be the last call.
    */
   act(calls: readonly PdkCall[]): Promise<void>;
