@@ -5,10 +5,16 @@ import type { EventCode, SessionEvent } from './events.ts';
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent';
 
-/** Called as `log.warn({ field }, 'what happened')`. Fields never hold cookies, tokens, configurations or PDK arguments. */
+/**
+ * Called as `log.warn({ field }, 'what happened')`. Fields never hold cookies, tokens,
+ * configurations or PDK arguments.
+ */
 export type Log = Pick<Logger, 'debug' | 'info' | 'warn' | 'error' | 'fatal'>;
 
-/** What a log line tells about an error. Other properties stay out: those of database errors quote values. */
+/**
+ * What a log line tells about an error. Other properties stay out: those of database errors quote
+ * values.
+ */
 function describe(err: unknown): object {
   if (!(err instanceof Error)) return { message: String(err) };
   const code = 'code' in err && typeof err.code === 'string' ? err.code : undefined;
@@ -22,8 +28,8 @@ function describe(err: unknown): object {
 }
 
 /**
- * Standard error, written synchronously: the last words of a dying process must arrive. Kong reads the child's stdout
- * and stderr as one stream, and the query command's stdout belongs to its JSON.
+ * Standard error, written synchronously: the last words of a dying process must arrive. Kong reads
+ * the child's stdout and stderr as one stream, and the query command's stdout belongs to its JSON.
  */
 function standardError(): DestinationStream {
   const stream = pino.destination({ fd: 2, sync: true });
@@ -51,7 +57,10 @@ export const createLog = (
 /** The log of this process. */
 export const log = createLog();
 
-/** What every visitor or every request can cause is for debugging; what somebody should look at is a warning. */
+/**
+ * What every visitor or every request can cause is for debugging; what somebody should look at is a
+ * warning.
+ */
 const LEVELS: Record<EventCode, 'debug' | 'info' | 'warn' | 'error'> = {
   session_created: 'info',
   session_renewed: 'debug',
@@ -77,8 +86,9 @@ const LEVELS: Record<EventCode, 'debug' | 'info' | 'warn' | 'error'> = {
 const PAUSE_MS = 1000;
 
 /**
- * Writes the plugin's events to the log, one line each. Those that concern no session in particular come with every
- * request of an outage: of these one a second is written for each code, with the number of those left out before it.
+ * Writes the plugin's events to the log, one line each. Those that concern no session in particular
+ * come with every request of an outage: of these one a second is written for each code, with the
+ * number of those left out before it.
  */
 export function logEvents(to: Log): void {
   const last = new Map<EventCode, { at: number; omitted: number }>();

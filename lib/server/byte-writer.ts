@@ -30,7 +30,10 @@ export class ByteWriter {
     this.length += bytes.length;
   }
 
-  /** Writes a byte string. Throws TypeError on other characters: cut to a byte, U+010A would be a line feed. */
+  /**
+   * Writes a byte string. Throws TypeError on other characters: cut to a byte, U+010A would be a
+   * line feed.
+   */
   text(text: string): void {
     if (BEYOND_A_BYTE.test(text)) throw new TypeError('a string holds characters beyond one byte');
     this.reserve(text.length);

@@ -10,7 +10,10 @@ export interface PluginSource {
   plugin(): Promise<HostedPlugin>;
 }
 
-/** The command line, without the name of the program. Exit codes: 1 = could not start, 2 = wrong use. Never rejects. */
+/**
+ * The command line, without the name of the program. Exit codes: 1 = could not start, 2 = wrong
+ * use. Never rejects.
+ */
 export async function run(argv: readonly string[], source: PluginSource): Promise<void> {
   let options: Options;
   try {

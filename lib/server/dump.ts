@@ -1,4 +1,7 @@
-/** What Kong asks for with the query command, and reads until the end of the process (kong-protocol.md A.2). */
+/**
+ * What Kong asks for with the query command, and reads until the end of the process
+ * (kong-protocol.md A.2).
+ */
 export interface PluginInfo {
   readonly Name: string;
   /** Three numbers, or Kong does not start. */

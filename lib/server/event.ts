@@ -14,19 +14,26 @@ export class EventOver extends Error {
 const ENDING = new Set(['kong.response.exit', 'kong.response.error']);
 export const endsEvent = ([method]: PdkCall): boolean => ENDING.has(method);
 
-const JSON_HEADERS = { 'Content-Type': 'application/json; charset=utf-8', 'Retry-After': '1' };
+const HEADERS = {
+  'Content-Type': 'application/json; charset=utf-8',
+  'Cache-Control': 'no-store',
+  'Retry-After': '5',
+};
 
-/** The answer where none was found: never a guess, never Kong's own way, which is to let the request pass. */
+/**
+ * The answer where none was found: never a guess, never Kong's own way, which is to let the request
+ * pass.
+ */
 export const UNAVAILABLE: PdkCall = [
   'kong.response.exit',
   503,
   '{"message":"The session service is unavailable, try again"}',
-  JSON_HEADERS,
+  HEADERS,
 ];
 
 /**
- * One request inside the plugin. Whatever its handler does, Kong gets an answer before the deadline: the acts of the
- * handler, or 503.
+ * One request inside the plugin. Whatever its handler does, Kong gets an answer before the
+ * deadline: the acts of the handler, or 503.
  */
 export abstract class Event implements Pdk {
   abstract readonly pipelined: boolean;

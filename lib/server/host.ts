@@ -20,13 +20,16 @@ export interface HostOptions {
   readonly plugin: HostedPlugin;
   readonly log: Log;
   /**
-   * Milliseconds a request may take until it is answered with 503. Kong would wait for 60 s and then let it pass. The
-   * default leaves the plugin time to give an answer of its own after 5 s.
+   * Milliseconds a request may take until it is answered with 503. Kong would wait for 60 s and
+   * then let it pass. The default leaves the plugin time to give an answer of its own after 5 s.
    */
   readonly deadline?: number;
 }
 
-/** What the connections of a server share: the plugin, its instances, and how many requests are running. */
+/**
+ * What the connections of a server share: the plugin, its instances, and how many requests are
+ * running.
+ */
 export class Host {
   readonly plugin: HostedPlugin;
   readonly log: Log;

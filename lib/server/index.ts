@@ -6,7 +6,10 @@ import { MsgpackTransport } from './msgpack.ts';
 import { ProtobufTransport } from './protobuf.ts';
 import type { SocketFile } from './socket-file.ts';
 
-/** How long a stop waits for connections to become quiet, and for the plugin to write what is pending. */
+/**
+ * How long a stop waits for connections to become quiet, and for the plugin to write what is
+ * pending.
+ */
 const CONNECTIONS_MS = 1000;
 const CLOSE_MS = 3000;
 
@@ -18,7 +21,10 @@ export interface ServeOptions extends HostOptions {
 /** A plugin server that listens. */
 export interface RunningServer {
   readonly socketFile: SocketFile;
-  /** Takes no new requests, finishes the running ones, closes the plugin. Never rejects; later calls join the first. */
+  /**
+   * Takes no new requests, finishes the running ones, closes the plugin. Never rejects; later calls
+   * join the first.
+   */
   drain(): Promise<void>;
 }
 

@@ -7,16 +7,18 @@ import type { HostedPlugin } from './host.ts';
 export type InstanceId = string | number;
 
 /**
- * Kong never closes the instances of deleted plugins (kong-protocol.md F20), so there is a bound, far above the workers
- * times the routes of a node: dropping one in use makes Kong 3.9 start all instances of all workers anew.
+ * Kong never closes the instances of deleted plugins (kong-protocol.md F20), so there is a bound,
+ * far above the workers times the routes of a node: dropping one in use makes Kong 3.9 start all
+ * instances of all workers anew.
  */
 const MAX_INSTANCES = 50_000;
 
 const MAX_INT32 = 0x7fffffff;
 
 /**
- * The plugin's instances by the id Kong holds: one for each worker and configuration. Kong keeps the ids of a process
- * that died, so ids never repeat from one process to the next (kong-protocol.md F4).
+ * The plugin's instances by the id Kong holds: one for each worker and configuration. Kong keeps
+ * the ids of a process that died, so ids never repeat from one process to the next
+ * (kong-protocol.md F4).
  */
 export class Instances {
   readonly #plugin: HostedPlugin;
@@ -32,7 +34,10 @@ export class Instances {
     return this.#byId.size;
   }
 
-  /** Starts an instance from Kong's JSON text. Throws what `create` throws, and on text that is no configuration. */
+  /**
+   * Starts an instance from Kong's JSON text. Throws what `create` throws, and on text that is no
+   * configuration.
+   */
   start(config: Uint8Array, kind: 'string' | 'int32'): InstanceId {
     const instance = this.#plugin.create(parseConfig(config));
     const id = kind === 'string' ? this.#nextString() : this.#nextInt32();

@@ -5,7 +5,10 @@ const WATCH_MS = 1000;
 
 export interface LifecycleOptions {
   readonly log: Log;
-  /** End when the process that started us has ended: Kong leaves its child behind when a worker crashes. */
+  /**
+   * End when the process that started us has ended: Kong leaves its child behind when a worker
+   * crashes.
+   */
   readonly followParent: boolean;
 }
 
@@ -19,7 +22,10 @@ export function dieOfErrors(log: Log): void {
   process.on('unhandledRejection', die('unhandled-rejection'));
 }
 
-/** Ends the process, after a drain, at a signal or when the server has lost its socket or its parent. */
+/**
+ * Ends the process, after a drain, at a signal or when the server has lost its socket or its
+ * parent.
+ */
 export function endWhenDone(server: RunningServer, { log, followParent }: LifecycleOptions): void {
   const parent = process.ppid;
   let isStopping = false;

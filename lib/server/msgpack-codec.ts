@@ -1,10 +1,11 @@
 import type { PdkValue } from '../pdk.ts';
 import { ByteWriter } from './byte-writer.ts';
 
-// MessagePack (github.com/msgpack/msgpack/blob/master/spec.md) as Kong's plugin-server protocol uses it: strings are
-// bytes (Lua's are), nil is an absent value, and messages follow each other on a stream without any framing.
-// Libraries decode strings as UTF-8, refuse a map key named `__proto__`, and give up on a message that arrives in two
-// pieces: each of these would let a client's request end the connection, and Kong lets such a request pass.
+// MessagePack (github.com/msgpack/msgpack/blob/master/spec.md) as Kong's plugin-server protocol
+// uses it: strings are bytes (Lua's are), nil is an absent value, and messages follow each other on
+// a stream without any framing. Libraries decode strings as UTF-8, refuse a map key named
+// `__proto__`, and give up on a message that arrives in two pieces: each of these would let a
+// client's request end the connection, and Kong lets such a request pass.
 
 export class MsgpackError extends Error {
   override readonly name = 'MsgpackError';
@@ -17,7 +18,10 @@ const MAX_DEPTH = 32;
 /** What `Unpacker.next` returns while a message is incomplete. */
 export const INCOMPLETE = Symbol('incomplete');
 
-/** Thrown inside the decoder only, so it needs no stack. `need` is how many bytes must be there before it is worth trying again. */
+/**
+ * Thrown inside the decoder only, so it needs no stack. `need` is how many bytes must be there
+ * before it is worth trying again.
+ */
 class Shortage {
   need = 0;
 }
@@ -35,8 +39,9 @@ export class Unpacker {
   }
 
   /**
-   * The next whole message, or INCOMPLETE. Strings are byte strings, nil is `undefined`, maps have no prototype.
-   * Throws MsgpackError on what is not MessagePack or too large: the stream is then of no further use.
+   * The next whole message, or INCOMPLETE. Strings are byte strings, nil is `undefined`, maps have
+   * no prototype. Throws MsgpackError on what is not MessagePack or too large: the stream is then
+   * of no further use.
    */
   next(): unknown {
     if (this.#available < this.#need) return INCOMPLETE;
@@ -173,7 +178,10 @@ class Cursor {
 
 const out = new ByteWriter();
 
-/** `[1, id, error, result]`, the answer to a call of Kong's. Throws TypeError on what Lua cannot receive. */
+/**
+ * `[1, id, error, result]`, the answer to a call of Kong's. Throws TypeError on what Lua cannot
+ * receive.
+ */
 export function packReply(
   id: number,
   error: PdkValue | undefined,
@@ -200,7 +208,8 @@ function packValue(value: PdkValue | undefined, depth: number): void {
     out.bytes(value);
   } else if (Array.isArray(value)) packList(value, depth);
   else if (typeof value === 'object' && value !== null) packMap(value as PdkMap, depth);
-  // A nil among arguments would cut the list short (kong-protocol.md B.5), and Lua has nothing like the rest.
+  // A nil among arguments would cut the list short (kong-protocol.md B.5), and Lua has nothing like
+  // the rest.
   else throw new TypeError(`a value of type ${typeof value} cannot be sent to Kong`);
 }
 
@@ -236,7 +245,10 @@ function packNumber(value: number): void {
   else packSized(0xce, value, 4);
 }
 
-/** The head of a string, list or map: `base + size` in one byte up to `limit`, else a marker with 16 or 32 bits of size. */
+/**
+ * The head of a string, list or map: `base + size` in one byte up to `limit`, else a marker with 16
+ * or 32 bits of size.
+ */
 function packHead(
   size: number,
   base: number,

@@ -4,7 +4,10 @@ import type { Host } from './host.ts';
 
 /** Kong's turn to speak ends with a message that we answer: here, once. */
 export interface Turn {
-  /** Returns false when the connection is gone. Throws TypeError on what cannot be encoded; the turn is then not used up. */
+  /**
+   * Returns false when the connection is gone. Throws TypeError on what cannot be encoded; the turn
+   * is then not used up.
+   */
   reply(data: StepData, isLast: boolean): boolean;
 }
 
@@ -18,8 +21,9 @@ interface Waiter {
 export const asStep = ([Method, ...Args]: PdkCall): PdkValue => ({ Method, Args });
 
 /**
- * A request over MessagePack. Kong asks, we answer with one PDK call, Kong asks again with its result, until the answer
- * is "ret": each call is a round trip, and each may come over another connection (kong-protocol.md B.1, B.2).
+ * A request over MessagePack. Kong asks, we answer with one PDK call, Kong asks again with its
+ * result, until the answer is "ret": each call is a round trip, and each may come over another
+ * connection (kong-protocol.md B.1, B.2).
  */
 export class MsgpackEvent extends Event {
   override readonly pipelined = false;

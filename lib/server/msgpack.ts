@@ -11,15 +11,18 @@ import type { Transport } from './transport.ts';
 const REQUEST = 0;
 
 /**
- * Kong lets a request pass when it gets an error string; an error of any other type is a Lua error, hence a 500
- * (kong-protocol.md B.6).
+ * Kong lets a request pass when it gets an error string; an error of any other type is a Lua error,
+ * hence a 500 (kong-protocol.md B.6).
  */
 const refusal = (message: string): PdkValue => ({ message });
 
 const isMap = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
-/** A step is known by its shape: a client's data can choose the name of its method (kong-protocol.md F2). */
+/**
+ * A step is known by its shape: a client's data can choose the name of its method (kong-protocol.md
+ * F2).
+ */
 const isStep = (value: unknown): value is Record<string, unknown> =>
   isMap(value) && value['EventId'] !== undefined && value['InstanceId'] === undefined;
 
@@ -36,8 +39,9 @@ export class MsgpackTransport implements Transport {
   }
 
   /**
-   * `[0, id, …` of MessagePack begins with 94 00 and an id from 1 on in its shortest form. A ProtoBuf length that begins
-   * with 94 00 either ends with 00 or is beyond what that transport takes; an id with 00 there has a marker before it.
+   * `[0, id, …` of MessagePack begins with 94 00 and an id from 1 on in its shortest form. A
+   * ProtoBuf length that begins with 94 00 either ends with 00 or is beyond what that transport
+   * takes; an id with 00 there has a marker before it.
    */
   accepts(head: Buffer): boolean {
     if (head[0] !== 0x94 || head[1] !== REQUEST) return false;
@@ -116,8 +120,8 @@ class Connection {
     const { InstanceId, EventName } = isMap(argument) ? argument : {};
     if (EventName !== 'access') return this.#refuse(id, 'unknown phase');
     const instance = this.#host.instances.get(InstanceId);
-    // These words make Kong start the instance and then run the request again from its beginning, also when we drain:
-    // by the next connection it reaches the server after us.
+    // These words make Kong start the instance and then run the request again from its beginning,
+    // also when we drain: by the next connection it reaches the server after us.
     if (!instance || this.#host.isDraining) return this.#fail(id, 'no plugin instance here');
     void this.#transport.begin(this.#turn(id)).run(instance);
   }
@@ -145,7 +149,9 @@ class Connection {
     this.#send(packReply(id, undefined, result), true);
   }
 
-  /** Kong acts on the text where it knows it, and otherwise fails the start of an instance with 500. */
+  /**
+   * Kong acts on the text where it knows it, and otherwise fails the start of an instance with 500.
+   */
   #fail(id: number, error: string): void {
     this.#send(packReply(id, error, undefined), true);
   }
@@ -155,7 +161,10 @@ class Connection {
     this.#send(packReply(id, refusal(reason), undefined), true);
   }
 
-  /** A connection is given up after the last answer while we drain: Kong would otherwise come back on it. */
+  /**
+   * A connection is given up after the last answer while we drain: Kong would otherwise come back
+   * on it.
+   */
   #send(reply: Buffer, isLast: boolean): boolean {
     if (!this.#socket.writable) return false;
     if (isLast && this.#host.isDraining) this.#socket.end(reply);

@@ -5,7 +5,9 @@ import { methodOf } from './protobuf-methods.ts';
 
 const out = new ProtobufWriter();
 
-/** Frames of calls that never change. A frozen call is a promise of that, so each is encoded once. */
+/**
+ * Frames of calls that never change. A frozen call is a promise of that, so each is encoded once.
+ */
 const encoded = new WeakMap<PdkCall, Buffer>();
 
 /** The frames of a batch of calls. Throws TypeError on what Kong cannot receive. */
@@ -16,8 +18,8 @@ export function encodeCalls(calls: readonly PdkCall[]): Buffer {
 }
 
 /**
- * The frames of the calls that end a request. An exit is the end by itself; behind other calls stands an empty name,
- * and the RpcReturn that Kong expects.
+ * The frames of the calls that end a request. An exit is the end by itself; behind other calls
+ * stands an empty name, and the RpcReturn that Kong expects.
  */
 export function encodeEnd(calls: readonly PdkCall[], sequence: number): Buffer {
   out.begin();
@@ -32,7 +34,10 @@ export function encodeEnd(calls: readonly PdkCall[], sequence: number): Buffer {
   return out.copy();
 }
 
-/** The RpcReturn of StartInstance. Field 33 must be there, or Kong waits 10 s at the next request (kong-protocol.md J3). */
+/**
+ * The RpcReturn of StartInstance. Field 33 must be there, or Kong waits 10 s at the next request
+ * (kong-protocol.md J3).
+ */
 export function encodeStarted(sequence: number, name: string, instanceId: number): Buffer {
   out.begin();
   const start = out.beginFrame();

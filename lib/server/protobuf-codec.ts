@@ -1,9 +1,10 @@
 import type { PdkValue } from '../pdk.ts';
 import { ByteWriter } from './byte-writer.ts';
 
-// The part of Protocol Buffers (protobuf.dev/programming-guides/encoding) that Kong's plugin-server protocol uses, and
-// its framing: uint32, little-endian, of the length, and the bytes. Written by hand because the messages of a request
-// are few and known, and most of them are the same for every request. Strings are bytes, as everywhere (lib/pdk.ts).
+// The part of Protocol Buffers (protobuf.dev/programming-guides/encoding) that Kong's plugin-server
+// protocol uses, and its framing: uint32, little-endian, of the length, and the bytes. Written by
+// hand because the messages of a request are few and known, and most of them are the same for every
+// request. Strings are bytes, as everywhere (lib/pdk.ts).
 
 export class ProtobufError extends Error {
   override readonly name = 'ProtobufError';
@@ -25,7 +26,10 @@ export class FrameReader {
     this.#available += chunk.length;
   }
 
-  /** The bytes of the next whole frame, without its length. Throws ProtobufError on one that is too large. */
+  /**
+   * The bytes of the next whole frame, without its length. Throws ProtobufError on one that is too
+   * large.
+   */
   next(): Buffer | undefined {
     if (this.#available < this.#need) return undefined;
     const buffer = this.#chunks.length === 1 ? this.#chunks[0]! : Buffer.concat(this.#chunks);
@@ -233,7 +237,10 @@ export class ProtobufWriter extends ByteWriter {
     this.bytes(moved);
   }
 
-  /** google.protobuf.Value. Throws TypeError on what arrives in Lua as something else: null as text, false as nil. */
+  /**
+   * google.protobuf.Value. Throws TypeError on what arrives in Lua as something else: null as text,
+   * false as nil.
+   */
   value(value: PdkValue | undefined, depth = 0): void {
     if (depth > MAX_DEPTH) throw new TypeError('a value is nested too deeply');
     if (typeof value === 'string') this.textField(3, value);

@@ -7,7 +7,10 @@ import { methodOf } from './protobuf-methods.ts';
 /** The connection of one request, as the request sees it. */
 export interface Line {
   send(frames: Buffer): void;
-  /** Says that the request is over but so many answers are still to come, and whether Kong then closes the connection. */
+  /**
+   * Says that the request is over but so many answers are still to come, and whether Kong then
+   * closes the connection.
+   */
   settle(answers: number, isClosing: boolean): void;
 }
 
@@ -19,8 +22,8 @@ interface Batch {
 }
 
 /**
- * A request over ProtoBuf. We ask and Kong answers, in order and on this one connection, so that a batch is one round
- * trip whatever its length (kong-protocol.md, part I).
+ * A request over ProtoBuf. We ask and Kong answers, in order and on this one connection, so that a
+ * batch is one round trip whatever its length (kong-protocol.md, part I).
  */
 export class ProtobufEvent extends Event {
   override readonly pipelined = true;

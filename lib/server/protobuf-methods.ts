@@ -2,8 +2,9 @@ import type { PdkCall, PdkValue } from '../pdk.ts';
 import { decodeValue, FieldReader } from './protobuf-codec.ts';
 import type { PdkMap, ProtobufWriter } from './protobuf-codec.ts';
 
-// The methods of Kong's pluginsocket.proto that make sense in the access phase, by the types of their argument and
-// answer. Fields are known by their numbers: Kong writes them in another order after each start (kong-protocol.md J1).
+// The methods of Kong's pluginsocket.proto that make sense in the access phase, by the types of
+// their argument and answer. Fields are known by their numbers: Kong writes them in another order
+// after each start (kong-protocol.md J1).
 
 type Encode = (out: ProtobufWriter, args: readonly (PdkValue | undefined)[]) => void;
 type Decode = (answer: Buffer) => unknown;

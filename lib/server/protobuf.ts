@@ -11,7 +11,10 @@ const START_INSTANCE = 33;
 const CLOSE_INSTANCE = 35;
 const HANDLE_EVENT = 36;
 
-/** ProtoBuf:1, for Kong 3.8 and later: these answer 500 where something fails, and let a batch go out in one write. */
+/**
+ * ProtoBuf:1, for Kong 3.8 and later: these answer 500 where something fails, and let a batch go
+ * out in one write.
+ */
 export class ProtobufTransport implements Transport {
   readonly #host: Host;
 
@@ -40,7 +43,10 @@ class Connection {
   #event: ProtobufEvent | undefined;
   /** Answers to the acts of a request that is over. */
   #unread = 0;
-  /** Whether the host is kept from stopping because of them: closing with answers unread is a 500 (kong-protocol.md J2). */
+  /**
+   * Whether the host is kept from stopping because of them: closing with answers unread is a 500
+   * (kong-protocol.md J2).
+   */
   #isSettling = false;
   /** Kong closes a connection after an exit. */
   #isClosing = false;
@@ -127,8 +133,9 @@ class Connection {
       else if (reader.field === 2) phase = reader.text();
     }
     const instance = this.#host.instances.get(id);
-    // A connection that is closed before anything was written to it makes Kong start the instance and then run the
-    // request again. When we drain, it does so by another connection, at the server after us.
+    // A connection that is closed before anything was written to it makes Kong start the instance
+    // and then run the request again. When we drain, it does so by another connection, at the
+    // server after us.
     if (!instance || this.#host.isDraining) return void this.#socket.end();
     const event = new ProtobufEvent(this.#host, this, sequence);
     this.#event = event;
@@ -136,7 +143,9 @@ class Connection {
     else void event.run(UNKNOWN_PHASE);
   }
 
-  /** Only closing refuses an instance: Kong then answers 500 and tries again with the next request. */
+  /**
+   * Only closing refuses an instance: Kong then answers 500 and tries again with the next request.
+   */
   #startInstance(sequence: number, reader: FieldReader): void {
     const { plugin, instances, log } = this.#host;
     let name = '';

@@ -32,9 +32,10 @@ export class SocketFile {
 }
 
 /**
- * Makes the server listen on the path, for this user only: whoever can connect can send configurations. A socket that
- * is there already belongs to a dead server or to the one before us (Kong starts the next one at a reload before the
- * old one has ended). It is replaced by a rename, so that Kong finds a server on the path at any moment.
+ * Makes the server listen on the path, for this user only: whoever can connect can send
+ * configurations. A socket that is there already belongs to a dead server or to the one before us
+ * (Kong starts the next one at a reload before the old one has ended). It is replaced by a rename,
+ * so that Kong finds a server on the path at any moment.
  */
 export async function bindSocket(server: Server, path: string): Promise<SocketFile> {
   const directory = dirname(path);

@@ -5,11 +5,13 @@ export const HEAD_BYTES = 4;
 
 /** One protocol of Kong's plugin servers. */
 export interface Transport {
-  /** Whether a connection that begins with these bytes (HEAD_BYTES at least) speaks this protocol. */
+  /**
+   * Whether a connection that begins with these bytes (HEAD_BYTES at least) speaks this protocol.
+   */
   accepts(head: Buffer): boolean;
   /**
-   * Serves a connection from its first bytes on. The caller listens to the socket's `error`; the transport may end
-   * or destroy the socket at any time.
+   * Serves a connection from its first bytes on. The caller listens to the socket's `error`; the
+   * transport may end or destroy the socket at any time.
    */
   serve(socket: Socket, first: Buffer): void;
 }

@@ -14,7 +14,7 @@ export class KongLine {
   private constructor(socket: Socket) {
     this.socket = socket;
     socket.on('error', () => undefined);
-    socket.on('close', () => this.#wake?.());
+    for (const event of ['end', 'close']) socket.on(event, () => this.#wake?.());
     socket.on('data', (chunk: Buffer) => {
       this.#reader.push(chunk);
       this.#wake?.();
@@ -37,10 +37,7 @@ export class KongLine {
       const frame = this.#reader.next();
       if (frame) return frame;
       if (this.socket.readableEnded || this.socket.destroyed) throw new Error('closed');
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve;
-        this.socket.once('end', resolve);
-      });
+      await new Promise<void>((resolve) => (this.#wake = resolve));
     }
   }
 

@@ -76,7 +76,10 @@ export class KongConnection {
     return this.call(method, { EventId, Data });
   }
 
-  /** Runs a request to its end as Kong would, and returns its PDK calls. `results` answers them by name. */
+  /**
+   * Runs a request to its end as Kong would, and returns its PDK calls. `results` answers them by
+   * name.
+   */
   async request(InstanceId: unknown, results: Record<string, unknown> = {}): Promise<Call[]> {
     const calls: Call[] = [];
     let { error, result } = await this.handle(InstanceId);

@@ -1,7 +1,8 @@
 import { writeSync } from 'node:fs';
 import { register } from 'node:module';
 
-// Loaded before the server's entry: names every module that is loaded after it on file descriptor 3.
+// Loaded before the server's entry: names every module that is loaded after it on file descriptor
+// 3.
 register(
   `data:text/javascript,${encodeURIComponent(`
     import { writeSync } from 'node:fs';

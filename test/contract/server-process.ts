@@ -14,7 +14,10 @@ export interface Exit {
   readonly signal: NodeJS.Signals | null;
 }
 
-/** session-guard-server with the tests' plugin, as a process started the way Kong starts one: without environment. */
+/**
+ * session-guard-server with the tests' plugin, as a process started the way Kong starts one:
+ * without environment.
+ */
 export class ServerProcess {
   readonly child: ChildProcess;
   readonly exit: Promise<Exit>;

@@ -13,20 +13,23 @@ const USAGE = `npm start -- [options]
 `;
 
 function parsePorts(): Ports {
-  const { values } = parseArgs({
-    options: {
-      port: { type: 'string' },
-      'ssl-port': { type: 'string' },
-      'admin-port': { type: 'string' },
-    },
-  });
-  const port = (flag: keyof Ports) => {
-    const number = Number(values[flag] ?? DEFAULT_PORTS[flag]);
-    if (Number.isInteger(number) && number > 0 && number < 65_536) return number;
-    throw new Error(`--${flag} must be a port number`);
-  };
-  return { port: port('port'), 'ssl-port': port('ssl-port'), 'admin-port': port('admin-port') };
+  const option = { type: 'string' } as const;
+  try {
+    const { values } = parseArgs({
+      options: { port: option, 'ssl-port': option, 'admin-port': option },
+    });
+    const port = (flag: keyof Ports) => {
+      const number = Number(values[flag] ?? DEFAULT_PORTS[flag]);
+      if (Number.isInteger(number) && number > 0 && number < 65_536) return number;
+      throw new Error(`--${flag} must be a port number`);
+    };
+    return { port: port('port'), 'ssl-port': port('ssl-port'), 'admin-port': port('admin-port') };
+  } catch (error) {
+    throw new Error(`${messageOf(error)}\n\n${USAGE}`, { cause: error });
+  }
 }
+
+const messageOf = (error: unknown) => (error instanceof Error ? error.message : String(error));
 
 function describe({ portalUrl, apiUrl, adminUrl, databaseUrl, account }: Demo): string {
   const curl = "curl -sk -w '%{http_code}\\n'";
@@ -70,7 +73,6 @@ async function main(): Promise<void> {
 }
 
 main().catch((error: unknown) => {
-  console.error(error instanceof Error ? error.message : error);
-  console.error(`\n${USAGE}`);
+  console.error(messageOf(error));
   process.exit(1); // a start that failed half-way may have left a listener open
 });

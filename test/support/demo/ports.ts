@@ -10,7 +10,9 @@ export async function checkPorts(ports: Ports): Promise<void> {
   for (const [flag, port] of Object.entries(ports)) {
     const problem = await tryPort(port);
     if (problem !== undefined) {
-      throw new Error(`port ${port} ${problem}: choose another one with --${flag}`);
+      throw new Error(
+        `port ${port} ${problem}: choose another with npm start -- --${flag} <number>`,
+      );
     }
   }
 }

@@ -73,7 +73,7 @@ async function start(
   });
   const portalUrl = `https://${GUI_HOST}:${sslPort}`;
   const apiUrl = `https://${API_HOST}:${sslPort}`;
-  await untilReady(portalUrl, apiUrl);
+  await untilReady(portalUrl, apiUrl, gateway.log);
   return { portalUrl, apiUrl, adminUrl: gateway.adminUrl, databaseUrl, account };
 }
 
@@ -102,7 +102,11 @@ async function startKong(ports: DemoPorts, stops: (() => Promise<void>)[]): Prom
 const quote = (word: string) => `'${word.replaceAll("'", "'\\''")}'`;
 
 /** A change at the Admin API works within 5 s (kong-traces/README.md, Answers), and the first call starts the plugin. */
-async function untilReady(portalUrl: string, apiUrl: string): Promise<void> {
+async function untilReady(
+  portalUrl: string,
+  apiUrl: string,
+  log: readonly string[],
+): Promise<void> {
   let seen = '';
   for (let attempt = 0; attempt < 100; attempt++) {
     const gui = await askLoopback(portalUrl);
@@ -111,5 +115,5 @@ async function untilReady(portalUrl: string, apiUrl: string): Promise<void> {
     seen = `GUI ${gui.status}, API ${api.status} ${api.body}`;
     await sleep(100);
   }
-  throw new Error(`the demo did not become ready: ${seen}`);
+  throw new Error([`the demo did not become ready: ${seen}`, ...log.slice(-20)].join('\n'));
 }

@@ -41,7 +41,9 @@ function unpackAll(unpacker: Unpacker, pieces: readonly Buffer[]): unknown[] {
 
 const unpack = (bytes: Uint8Array): unknown => unpackAll(new Unpacker(), [Buffer.from(bytes)])[0];
 
-/** As the traces show values: nil is absent, byte strings are read as UTF-8, and bytes are bytes. */
+/**
+ * As the traces show values: nil is absent, byte strings are read as UTF-8, and bytes are bytes.
+ */
 function plain(value: unknown): unknown {
   if (typeof value === 'string') return Buffer.from(value, 'latin1').toString('utf8');
   if (value instanceof Uint8Array) return { $bytes: Buffer.from(value).toString('hex') };

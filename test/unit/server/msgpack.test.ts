@@ -2,32 +2,18 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
 import { encode } from '@msgpack/msgpack';
-import { Host } from '../../../lib/server/host.ts';
-import { Listener } from '../../../lib/server/listener.ts';
-import { MsgpackTransport } from '../../../lib/server/msgpack.ts';
 import { isCall, KongConnection } from '../../contract/server-kong.ts';
 import type { Answer, StepData } from '../../contract/server-kong.ts';
-import { createTestPlugin } from '../../contract/server-plugin.ts';
-import { memoryLog, socketPath } from './harness.ts';
+import { listen } from './harness.ts';
 
-async function openServer(t: TestContext, deadline = 5000) {
-  const { plugin, counts } = createTestPlugin();
-  const { log, lines, events } = memoryLog();
-  const host = new Host({ plugin, log, deadline });
-  const transport = new MsgpackTransport(host);
-  const listener = new Listener([transport], log);
-  const path = socketPath(t);
-  await listener.listen(path);
+async function openServer(t: TestContext, deadline?: number) {
+  const server = await listen(t, deadline);
   const open = async () => {
-    const connection = await KongConnection.open(path);
+    const connection = await KongConnection.open(server.path);
     t.after(() => connection.close());
     return connection;
   };
-  t.after(async () => {
-    listener.stopAccepting();
-    await listener.endConnections(0);
-  });
-  return { host, transport, counts, lines, events, open, kong: await open() };
+  return { ...server, open, kong: await open() };
 }
 
 const step = ({ error, result }: Answer): StepData => {
@@ -46,7 +32,10 @@ function assertUnavailable(answer: Answer): void {
   assert.match(headers['Retry-After']!, /^\d+$/);
 }
 
-/** Kong calls `err:lower()`: anything but a string is a Lua error there, hence a 500 (kong-protocol.md B.6). */
+/**
+ * Kong calls `err:lower()`: anything but a string is a Lua error there, hence a 500
+ * (kong-protocol.md B.6).
+ */
 const assertRefused = ({ error, result }: Answer): void => {
   assert.equal(typeof error, 'object');
   assert.notEqual(error, null);

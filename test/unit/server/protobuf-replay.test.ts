@@ -2,12 +2,8 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { test } from 'node:test';
-import { Host } from '../../../lib/server/host.ts';
-import { Listener } from '../../../lib/server/listener.ts';
-import { ProtobufTransport } from '../../../lib/server/protobuf.ts';
 import type { Instance } from '../../../lib/pdk.ts';
-import { createTestPlugin } from '../../contract/server-plugin.ts';
-import { memoryLog, socketPath } from './harness.ts';
+import { listen } from './harness.ts';
 import { hasTraces, recordedEvents, replayableTraces, valueOf } from './protobuf-traces.ts';
 import type { RecordedEvent } from './protobuf-traces.ts';
 
@@ -58,13 +54,7 @@ test(
   'writes what was recorded, byte for byte, and reads what Kong answered',
   { skip: !hasTraces },
   async (t) => {
-    const path = socketPath(t);
-    const { log, lines } = memoryLog();
-    const host = new Host({ plugin: createTestPlugin().plugin, log });
-    const listener = new Listener([new ProtobufTransport(host)], log);
-    await listener.listen(path);
-    t.after(() => listener.stopAccepting());
-
+    const { host, path, lines } = await listen(t);
     let current: RecordedEvent | undefined;
     const seen: [method: string, result: unknown, expected: unknown][] = [];
     const instance: Instance = {

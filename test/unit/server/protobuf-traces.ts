@@ -27,7 +27,9 @@ export interface Exchange {
   readonly answered: unknown[];
 }
 
-/** One recorded request: the call that began it and its exchanges, of which the last one ends it. */
+/**
+ * One recorded request: the call that began it and its exchanges, of which the last one ends it.
+ */
 export interface RecordedEvent {
   readonly call: Buffer;
   readonly exchanges: Exchange[];
@@ -72,7 +74,10 @@ export function replayableTraces(): string[] {
     .filter((name) => OF_A_SERVER_LIKE_OURS.test(name) && !leftOut.has(name));
 }
 
-/** The requests of a trace that ended as a server of ours would end them. Throws Error naming what cannot be replayed. */
+/**
+ * The requests of a trace that ended as a server of ours would end them. Throws Error naming what
+ * cannot be replayed.
+ */
 export function recordedEvents(name: string): RecordedEvent[] {
   const text = readFileSync(new URL(`${name}.jsonl`, DIRECTORY), 'utf8');
   const lines = text

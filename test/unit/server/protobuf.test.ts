@@ -4,32 +4,20 @@ import { test } from 'node:test';
 import type { TestContext } from 'node:test';
 import { encode } from '@msgpack/msgpack';
 import { FieldReader } from '../../../lib/server/protobuf-codec.ts';
-import { Host } from '../../../lib/server/host.ts';
-import { Listener } from '../../../lib/server/listener.ts';
 import { MsgpackTransport } from '../../../lib/server/msgpack.ts';
 import { ProtobufTransport } from '../../../lib/server/protobuf.ts';
 import { KongConnection } from '../../contract/server-kong.ts';
 import { KongLine } from '../../contract/server-kong-protobuf.ts';
-import { createTestPlugin } from '../../contract/server-plugin.ts';
-import { memoryLog, socketPath } from './harness.ts';
+import { listen } from './harness.ts';
 
-async function openServer(t: TestContext, deadline = 5000) {
-  const { plugin, counts } = createTestPlugin();
-  const { log, lines, events } = memoryLog();
-  const host = new Host({ plugin, log, deadline });
-  const listener = new Listener([new MsgpackTransport(host), new ProtobufTransport(host)], log);
-  const path = socketPath(t);
-  await listener.listen(path);
+async function openServer(t: TestContext, deadline?: number) {
+  const server = await listen(t, deadline);
   const open = async () => {
-    const line = await KongLine.open(path);
-    t.after(() => line.close());
-    return line;
+    const connection = await KongLine.open(server.path);
+    t.after(() => connection.close());
+    return connection;
   };
-  t.after(async () => {
-    listener.stopAccepting();
-    await listener.endConnections(0);
-  });
-  return { host, path, counts, lines, events, open, kong: await open() };
+  return { ...server, open, kong: await open() };
 }
 
 /** Status of the exit that stands next on the line. */
