@@ -159,7 +159,7 @@ export class ServerStorage implements Storage {
   async list(whose: Whose): Promise<readonly ListedSession[]> {
     const { readiness, store, touches } = this.#backend;
     await readiness.ready();
-    const stored = await store.list(whose);
+    const stored = await store.list(ownerOf(whose));
     const listed = await Promise.all(
       stored.map(async ({ session, sealed, expiresAt }) => {
         const data = (await this.#codec.open(session.key, sealed)) ?? {};

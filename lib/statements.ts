@@ -205,8 +205,7 @@ export const SQL = {
   where (c.kind, c.target) in (('family', $1), ('consumer', $2), ('credential', $3), ('all', ''))`,
 
   list: `select ${COLUMNS} from :SCHEMA.sessions s
-  where s.consumer_id = $1 and s.kind = 0 and ($2::text is null or s.audience = $2)
-    and ($3::text is null or s.realm = $3) and ${ALIVE}
+  where s.consumer_id = $1 and s.audience = $2 and s.realm = any($3::text[]) and s.kind = 0 and ${ALIVE}
   order by s.seen_at desc, s.key limit 200`,
 
   count_consumer: `select count(distinct s.family)::integer as sessions from :SCHEMA.sessions s

@@ -200,14 +200,9 @@ export class Store {
     return answer.rows[0]?.ended_before ?? -Infinity;
   }
 
-  /** The last used first, at most 200; without `audience` or `realm` those of all. */
-  async list({
-    consumerId,
-    audience,
-    realm,
-  }: Pick<Whose, 'consumerId'> & Partial<Whose>): Promise<StoredSession[]> {
-    const values = [encodeText(consumerId), encodeOptional(audience), encodeOptional(realm)];
-    const { rows } = await this.#ask<SessionRow>('list', values);
+  /** The owner's sessions, the last used first, at most 200. */
+  async list(owner: Owner): Promise<StoredSession[]> {
+    const { rows } = await this.#ask<SessionRow>('list', ownerValues(owner));
     return rows.map(sessionOf);
   }
 

@@ -5,7 +5,7 @@ import { openDatabase } from '../../lib/database.ts';
 import type { Database, DatabaseOptions } from '../../lib/database.ts';
 import { migrate, pendingMigrations, readMigrations } from '../../lib/migrate.ts';
 import type { Migration } from '../../lib/migrate.ts';
-import { HOUR, newSession, openNode, until } from '../support/nodes.ts';
+import { HOUR, newSession, openNode, signIn, until, use } from '../support/nodes.ts';
 import { startPostgres } from '../support/postgres.ts';
 import type { Postgres } from '../support/postgres.ts';
 
@@ -81,7 +81,7 @@ test('five nodes that start at once on an empty database all work', async () => 
   const results = await Promise.all(Array.from({ length: 5 }, () => migrate(open())));
   assert.equal(results.filter((ids) => ids.length > 0).length, 1, 'one did the work');
   const nodes = Array.from({ length: 5 }, () => openNode(url));
-  await Promise.all(nodes.map((node) => node.storage.create(newSession(), HOUR)));
+  await Promise.all(nodes.map((node) => signIn(node, newSession(), HOUR)));
   await Promise.all(nodes.map((node) => node.close()));
 });
 
@@ -130,7 +130,7 @@ test('newer migrations are fine unless they break older code', async () => {
 
 test('a node refuses to serve tables it does not know, from the start or from then on', async () => {
   const running = openNode(url);
-  const session = await running.storage.create(newSession(), HOUR);
+  const session = await signIn(running, newSession(), HOUR);
   await until(() => running.storage.peek(session) ?? running.storage.load(session).then(() => 0));
   await migrate(open(), [...(await readMigrations()), step(501, 'select 1', true)]);
   const late = openNode(url);
@@ -139,7 +139,7 @@ test('a node refuses to serve tables it does not know, from the start or from th
   for (const { storage } of [running, late]) {
     assert.equal(storage.peek(session), undefined);
     await assert.rejects(storage.load(session), refusal);
-    await assert.rejects(storage.create(newSession(), HOUR), refusal);
+    await assert.rejects(signIn({ storage }, newSession(), HOUR), refusal);
     await assert.rejects(storage.renew(session, HOUR), refusal);
     await assert.rejects(storage.end(session), refusal);
   }
@@ -181,9 +181,9 @@ for (const mayMigrate of [false, true]) {
   test(`a role that may only use the tables does so, with migrate ${mayMigrate}`, async () => {
     await migrate(open());
     const node = openNode(await role(...USE), { database: { migrate: mayMigrate } });
-    const session = await node.storage.create(newSession(), HOUR);
+    const session = await signIn(node, newSession(), HOUR);
     assert.equal((await node.storage.renew(session, HOUR))?.generation, 1);
-    node.storage.seen(session, 0, HOUR, 0);
+    use(node, session, 0, HOUR, 0);
     await node.backend.touches.flush();
     await node.backend.store.prune(1);
     await node.backend.endConsumer(session.consumerId);

@@ -5,7 +5,7 @@ import { Client } from 'pg';
 import { SessionError } from '../../lib/errors.ts';
 import { openDatabase } from '../../lib/database.ts';
 import { Blackhole } from '../support/blackhole.ts';
-import { HOUR, newSession, openNode, until, untilTrusted } from '../support/nodes.ts';
+import { HOUR, newSession, openNode, signIn, until, untilTrusted, use } from '../support/nodes.ts';
 import type { NodeOptions, TestNode } from '../support/nodes.ts';
 import { startPostgres } from '../support/postgres.ts';
 import type { Postgres } from '../support/postgres.ts';
@@ -50,7 +50,7 @@ async function assertUnavailable({ storage }: TestNode): Promise<void> {
   const session = { ...newSession(), generation: 0 } as Parameters<typeof storage.renew>[0];
   for (const work of [
     () => storage.load(session),
-    () => storage.create(newSession(), HOUR),
+    () => signIn({ storage }, newSession(), HOUR),
     () => storage.renew(session, HOUR),
     () => storage.end(session),
   ]) {
@@ -80,8 +80,8 @@ test('a database that is down at start is no problem', async () => {
 test('a server that was killed: what was stored is there, uses were kept', async () => {
   const running = start();
   await untilTrusted(running);
-  const session = await running.storage.create(newSession(), HOUR);
-  running.storage.seen(session, 0, HOUR, 0);
+  const session = await signIn(running, newSession(), HOUR);
+  use(running, session, 0, HOUR, 0);
   await postgres.kill();
   await assertUnavailable(running);
   await until(() => running.storage.peek(session) === undefined, 5000);
@@ -95,7 +95,7 @@ test('a server that was killed: what was stored is there, uses were kept', async
 
 test('a failed logout leaves the session as it is', async () => {
   const running = start();
-  const session = await running.storage.create(newSession(), HOUR);
+  const session = await signIn(running, newSession(), HOUR);
   await postgres.pause();
   await assert.rejects(running.storage.end(session), UNAVAILABLE);
   assert.equal(running.storage.peek(session), undefined, 'only the store can tell now');
@@ -136,7 +136,7 @@ test('idle connections that went silent with another are not tried one by one', 
 
 test('a lock that is held ends in the statement timeout, and the connection lives on', async () => {
   const running = start({ database: { poolSize: 1 } });
-  const session = await running.storage.create(newSession(), HOUR);
+  const session = await signIn(running, newSession(), HOUR);
   const pid = async () => {
     const statement = { name: 'pid', text: 'select pg_backend_pid() as pid' };
     return (await running.database.query<{ pid: number }>(statement, [])).rows[0]?.pid;
@@ -249,8 +249,8 @@ test('ssl means encrypted or not at all', async () => {
 test('closing does not wait for a server that stands still', async () => {
   const running = start();
   await untilTrusted(running);
-  const session = await running.storage.create(newSession(), HOUR);
-  running.storage.seen(session, 0, HOUR, 60_000);
+  const session = await signIn(running, newSession(), HOUR);
+  use(running, session, 0, HOUR, 60_000);
   await postgres.pause();
   const outcome = await Promise.race([running.close(), sleep(9000, 'too late')]);
   await postgres.resume();

@@ -8,9 +8,11 @@ import {
   newSession,
   openNode,
   plainCodec,
+  signIn,
   statementsOf,
   until,
   untilTrusted,
+  use,
 } from '../support/nodes.ts';
 import type { NodeOptions, TestNode } from '../support/nodes.ts';
 import { startPostgres } from '../support/postgres.ts';
@@ -48,7 +50,7 @@ async function start(options: NodeOptions = {}): Promise<TestNode> {
 
 test('a session is asked for once and then known', async () => {
   const [one, two] = [await start(), await start()];
-  const session = await one.storage.create(newSession(), HOUR);
+  const session = await signIn(one, newSession(), HOUR);
   const statements = await statementsOf(async () => {
     assert.deepEqual(one.storage.peek(session), session, 'known where it was made');
     assert.equal(two.storage.peek(session), undefined);
@@ -75,7 +77,7 @@ test('configurations with one database share what is known, each for its own tim
     openServerStorage(options),
     openServerStorage({ ...options, cacheTtl: 0 }),
   ];
-  const session = await node.storage.create(newSession(), HOUR);
+  const session = await signIn(node, newSession(), HOUR);
   assert.deepEqual(same.peek(session), session);
   assert.equal(hasty.peek(session), undefined);
 });
@@ -83,9 +85,9 @@ test('configurations with one database share what is known, each for its own tim
 test('a logout counts on its own node when it resolves, and soon on the other', async () => {
   const [one, two] = [await start(), await start()];
   for (let round = 0; round < 20; round++) {
-    const session = await one.storage.create(newSession(), HOUR);
+    const session = await signIn(one, newSession(), HOUR);
     const remembered = newSession({ family: session.family, kind: 'remember' });
-    await one.storage.create(remembered, HOUR);
+    await signIn(one, remembered, HOUR);
     await two.storage.load(session);
     await two.storage.load(remembered);
     await one.storage.end(session);
@@ -100,9 +102,9 @@ test('a logout counts on its own node when it resolves, and soon on the other', 
 
 test('a sign-in that replaces a session ends it on every node', async () => {
   const [one, two] = [await start(), await start()];
-  const old = await one.storage.create(newSession(), HOUR);
+  const old = await signIn(one, newSession(), HOUR);
   await two.storage.load(old);
-  await one.storage.create(newSession(), HOUR, old);
+  await signIn(one, newSession(), HOUR, old);
   assert.equal(one.storage.peek(old), undefined);
   await until(() => !two.storage.peek(old));
 });
@@ -110,7 +112,7 @@ test('a sign-in that replaces a session ends it on every node', async () => {
 test('the ends of a consumer, of a credential and of everything reach every node', async () => {
   const [one, two] = [await start(), await start()];
   const credentialId = 'credential';
-  const make = () => one.storage.create(newSession({ credentialId }), HOUR);
+  const make = () => signIn(one, newSession({ credentialId }), HOUR);
   for (const end of [
     ({ consumerId }: Session) => one.backend.endConsumer(consumerId),
     ({ consumerId }: Session) => one.backend.endCredential(consumerId, credentialId),
@@ -155,10 +157,10 @@ for (const [name, work] of [
     test(`an end on ${where} overtakes a ${name} that has its answer already`, async () => {
       const { codec, waiting, hold, release } = held();
       const [one, two] = [await start({ codec }), await start()];
-      const session = await two.storage.create(newSession(), HOUR);
+      const session = await signIn(two, newSession(), HOUR);
       // Tells when the notice has arrived: another row of the same family.
-      const witness = newSession({ family: session.family, kind: 'remember' });
-      await one.storage.create(witness, HOUR);
+      const witness = newSession({ family: session.family });
+      await signIn(one, witness, HOUR);
       hold();
       const statements = await statementsOf(async () => {
         const answer = work(one, session);
@@ -179,8 +181,8 @@ test('a listener that went silent: the cache is not asked, then recovers', async
   const deaf = await start({ database: { listenUrl: proxy.through(url) } });
   const other = await start();
   const [ended, kept] = [
-    await other.storage.create(newSession(), HOUR),
-    await other.storage.create(newSession(), HOUR),
+    await signIn(other, newSession(), HOUR),
+    await signIn(other, newSession(), HOUR),
   ];
   assert.ok((await deaf.storage.load(ended)) && (await deaf.storage.load(kept)));
   proxy.swallow();
@@ -201,7 +203,7 @@ test('where LISTEN is impossible every request asks the store', async () => {
   await proxy.close();
   const node = openNode(url, { database: { listenUrl } });
   nodes.push(node);
-  const session = await node.storage.create(newSession(), HOUR);
+  const session = await signIn(node, newSession(), HOUR);
   await until(() => node.log.some(({ event }) => event === 'bus_lost'));
   for (let i = 0; i < 3; i++) {
     assert.equal(node.storage.peek(session), undefined);
@@ -214,8 +216,8 @@ test('where LISTEN is impossible every request asks the store', async () => {
 test('a use shows on its node at once, a first presentation soon on every node', async () => {
   const [one, two] = [await start(), openNode(url, { cacheTtl: 0 })];
   nodes.push(two);
-  const session = await one.storage.create(newSession(), HOUR);
-  assert.equal(one.storage.seen(session, 0, HOUR, 60_000), session);
+  const session = await signIn(one, newSession(), HOUR);
+  assert.equal(use(one, session, 0, HOUR, 60_000), session);
   assert.notEqual(one.storage.peek(session)?.confirmedAt, undefined);
   await until(async () => (await two.storage.load(session))?.confirmedAt !== undefined);
   const seen = one.storage.peek(session);
@@ -223,7 +225,7 @@ test('a use shows on its node at once, a first presentation soon on every node',
 
   assert.ok(seen);
   await until(() => one.storage.now() > seen.seenAt + 5);
-  one.storage.seen(seen, 0, HOUR, 60_000);
+  use(one, seen, 0, HOUR, 60_000);
   assert.ok((one.storage.peek(session)?.seenAt ?? 0) > seen.seenAt);
   assert.ok(((await one.storage.load(session))?.seenAt ?? 0) > seen.seenAt, 'over what is stored');
   assert.equal((await two.storage.load(session))?.seenAt, seen.seenAt, 'not written yet');
@@ -233,15 +235,15 @@ test('a use shows on its node at once, a first presentation soon on every node',
 
 test('nothing is written about a session that has ended', async () => {
   const node = await start();
-  const session = await node.storage.create(newSession(), HOUR);
-  node.storage.seen(session, 0, HOUR, 0);
+  const session = await signIn(node, newSession(), HOUR);
+  use(node, session, 0, HOUR, 0);
   await node.storage.end(session);
   assert.deepEqual(await statementsOf(() => node.backend.touches.flush()), []);
 });
 
 test('a renewal elsewhere is found out by asking', async () => {
   const [one, two] = [await start(), await start()];
-  const session = await one.storage.create(newSession(), HOUR);
+  const session = await signIn(one, newSession(), HOUR);
   const renewed = await two.storage.renew(session, HOUR);
   assert.equal(one.storage.peek(session)?.generation, 0);
   assert.deepEqual(await one.storage.load(session), renewed);
@@ -254,7 +256,7 @@ test("the clock is the database's, whatever ours says", async (context) => {
   assert.ok(Math.abs(offset) < 1000, 'one machine, one clock');
   mock.timers.enable({ apis: ['Date'], now: Date.now() + 3600_000 });
   context.after(() => mock.timers.reset());
-  const session = await node.storage.create(newSession(), HOUR);
+  const session = await signIn(node, newSession(), HOUR);
   assert.ok(Math.abs(node.storage.now() - session.authenticatedAt) < 1000);
 });
 
@@ -263,8 +265,9 @@ test('cut-offs of sessions in cookies: known here at once, elsewhere soon', asyn
   const options = { cacheTtl: 60_000, lifetime: HOUR };
   const here = openCutOffs({ database: one.database, ...options });
   const there = openCutOffs({ database: two.database, ...options });
-  const session = { ...newSession(), authenticatedAt: here.now() } as Session;
-  const other = { ...newSession(), authenticatedAt: here.now() } as Session;
+  const now = here.now();
+  const session = { ...newSession(), authenticatedAt: now, startedAt: now } as Session;
+  const other = { ...newSession(), authenticatedAt: now, startedAt: now } as Session;
   const statements = await statementsOf(async () => {
     for (const cutOffs of [here, there]) {
       for (const each of [session, other]) {

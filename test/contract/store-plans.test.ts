@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, afterEach, before, beforeEach, test } from 'node:test';
 import { Client } from 'pg';
 import type { Session } from '../../lib/session.ts';
-import { HOUR, newSession, openNode, statementsOf, until } from '../support/nodes.ts';
+import { HOUR, newSession, openNode, signIn, statementsOf, until, use, whose } from '../support/nodes.ts';
 import { startPostgres } from '../support/postgres.ts';
 import type { Postgres } from '../support/postgres.ts';
 
@@ -51,13 +51,13 @@ async function counts(): Promise<{ scans: number; updates: number; heapOnly: num
 test('touches are one statement for many sessions, and heap-only updates', async () => {
   const node = openNode(url);
   const sessions = await Promise.all(
-    Array.from({ length: 200 }, () => node.storage.create(newSession(), HOUR)),
+    Array.from({ length: 200 }, () => signIn(node, newSession(), HOUR)),
   );
   // Spread over the touch interval, as in life: what one statement replaces is room for the next.
   const statements = await statementsOf(async () => {
     for (let round = 0; round < 100; round++) {
       for (let i = round % 10; i < sessions.length; i += 10) {
-        node.storage.seen(sessions[i] as Session, 0, HOUR, 60_000);
+        use(node, sessions[i] as Session, 0, HOUR, 60_000);
       }
       await node.backend.touches.flush();
     }
@@ -74,24 +74,24 @@ test('touches are one statement for many sessions, and heap-only updates', async
 
 test('no statement on the path of a request reads the whole table', async () => {
   await sql.query(`insert into sessions (key, handle, family, kind, generation, consumer_id, audience, realm, data,
-      authenticated_at, renewed_at, seen_at, expires_at)
+      authenticated_at, started_at, renewed_at, seen_at, expires_at)
     select sha256(i::text::bytea), gen_random_uuid(), gen_random_uuid(), 0, 0, i::text, '', '', '', now(), now(),
-      now(), now() + interval '1 hour' from generate_series(1, 20000) i`);
+      now(), now(), now() + interval '1 hour' from generate_series(1, 20000) i`);
   await sql.query('analyze sessions');
   const { scans } = await counts();
   const node = openNode(url, { cacheTtl: 0 });
   const { storage, backend } = node;
-  const session = await storage.create(newSession(), HOUR);
+  const session = await signIn({ storage }, newSession(), HOUR);
   // The sixth execution of a prepared statement may have another plan, for any parameters.
   for (let round = 0; round < 8; round++) {
     await storage.load(session);
     const renewed = await storage.renew({ ...session, generation: round }, HOUR);
     assert.equal(renewed?.generation, round + 1);
-    storage.seen(renewed, round + 1, HOUR, 0);
+    use({ storage }, renewed, round + 1, HOUR, 0);
     await backend.touches.flush();
-    await storage.create(newSession(), HOUR, newSession() as Session);
+    await signIn({ storage }, newSession(), HOUR, newSession() as Session);
     await storage.end(newSession());
-    await storage.list(session.consumerId);
+    await storage.list(whose(session.consumerId));
     await backend.store.prune(1000);
   }
   await node.close();

@@ -7,8 +7,8 @@ import { openDatabase } from '../../lib/database.ts';
 import type { Database, DatabaseOptions, QueryEvent } from '../../lib/database.ts';
 import { openServerStorage } from '../../lib/server-storage.ts';
 import type { Codec, ServerStorage } from '../../lib/server-storage.ts';
-import type { SessionData } from '../../lib/session.ts';
-import type { NewSession } from '../../lib/storage.ts';
+import type { Session, SessionData } from '../../lib/session.ts';
+import type { Lifetime, NewSession, Whose } from '../../lib/storage.ts';
 
 /** A node of a cluster inside the test's process: a pool, a cache and a listener of its own. */
 export interface TestNode {
@@ -57,6 +57,11 @@ export const plainCodec: Codec = {
 
 export const HOUR = { rolling: 3600_000, absolute: 86_400_000 };
 
+const SCOPE = { audience: 'default', realm: 'session kong session_guard' };
+
+/** Whose sessions `newSession` makes. */
+export const whose = (consumerId: string): Whose => ({ consumerId, ...SCOPE });
+
 export const newSession = (fields: Partial<NewSession> = {}): NewSession => ({
   key: randomBytes(32).toString('base64url'),
   handle: randomUUID(),
@@ -64,12 +69,37 @@ export const newSession = (fields: Partial<NewSession> = {}): NewSession => ({
   kind: 'session',
   consumerId: randomUUID(),
   credentialId: undefined,
-  audience: 'default',
-  realm: 'session kong session_guard',
+  ...SCOPE,
   subject: undefined,
   data: { username: 'alice', groups: ['staff'] },
   ...fields,
 });
+
+/** A sign-in without anything besides. */
+export async function signIn(
+  { storage }: Pick<TestNode, 'storage'>,
+  session: NewSession,
+  lifetime: Lifetime,
+  replaces?: Session,
+): Promise<Session> {
+  const begun = await storage.create({
+    session,
+    lifetime,
+    replaces: replaces ? [replaces] : [],
+    limit: undefined,
+  });
+  if (begun === null) throw new Error('refused without a limit');
+  return begun.session;
+}
+
+/** One use of a session that prolongs it. */
+export const use = (
+  { storage }: Pick<TestNode, 'storage'>,
+  session: Session,
+  generation: number,
+  lifetime: Lifetime,
+  touchInterval: number,
+): Session => storage.seen(session, { generation, lifetime, touchInterval, prolongs: true });
 
 /** Waits until `condition` holds; fails after `limit` milliseconds. */
 export async function until(condition: () => unknown, limit = 10_000): Promise<void> {
@@ -83,7 +113,7 @@ export async function until(condition: () => unknown, limit = 10_000): Promise<v
 
 /** Until the node trusts its cache. */
 export const untilTrusted = async (node: TestNode): Promise<void> => {
-  const session = await node.storage.create(newSession(), HOUR);
+  const session = await signIn(node, newSession(), HOUR);
   await until(async () => {
     if (node.storage.peek(session) === undefined) await node.storage.load(session);
     return node.storage.peek(session);

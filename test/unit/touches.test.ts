@@ -3,6 +3,7 @@ import { setImmediate } from 'node:timers/promises';
 import { mock, test } from 'node:test';
 import type { TestContext } from 'node:test';
 import type { Session } from '../../lib/session.ts';
+import type { Use } from '../../lib/storage.ts';
 import type { Touch } from '../../lib/store.ts';
 import { applyTouch, Touches } from '../../lib/touches.ts';
 
@@ -22,11 +23,19 @@ const session = (fields: Partial<Session> = {}): Session => ({
   subject: undefined,
   data: {},
   authenticatedAt: START,
+  startedAt: START,
   renewedAt: START,
   previousRenewedAt: undefined,
   confirmedAt: START,
   seenAt: START,
   ...fields,
+});
+
+const use = (generation: number, touchInterval: number): Use => ({
+  generation,
+  lifetime: LIFETIME,
+  touchInterval,
+  prolongs: true,
 });
 
 function open(context: TestContext, options: { max?: number } = {}) {
@@ -57,8 +66,8 @@ async function pass(milliseconds: number): Promise<void> {
 
 test('the last use inside an interval is written when that ends, once', async (context) => {
   const { touches, written } = open(context);
-  for (let use = 0; use < 10; use++) {
-    touches.note(session(), 3, LIFETIME, 60_000);
+  for (let i = 0; i < 10; i++) {
+    touches.note(session(), use(3, 60_000));
     await pass(1000);
   }
   await pass(48_000);
@@ -74,7 +83,7 @@ test('the last use inside an interval is written when that ends, once', async (c
 
 test('a use after a quiet interval is written with the next tick', async (context) => {
   const { touches, written } = open(context);
-  touches.note(session({ seenAt: START - 60_000 }), 3, LIFETIME, 60_000);
+  touches.note(session({ seenAt: START - 60_000 }), use(3, 60_000));
   await pass(1000);
   assert.deepEqual(
     written.map(({ at }) => at),
@@ -84,16 +93,16 @@ test('a use after a quiet interval is written with the next tick', async (contex
 
 test('intervals of a fraction of a second are kept', async (context) => {
   const { touches, written } = open(context);
-  touches.note(session(), 3, LIFETIME, 250);
+  touches.note(session(), use(3, 250));
   await pass(400);
   assert.equal(written.length, 1);
 });
 
 test('a first presentation is written within 50 ms, together with others', async (context) => {
   const { touches, written } = open(context);
-  touches.note(session({ key: 'a', confirmedAt: undefined }), 3, LIFETIME, 60_000);
-  touches.note(session({ key: 'b', confirmedAt: undefined }), 3, LIFETIME, 60_000);
-  touches.note(session({ key: 'c' }), 3, LIFETIME, 60_000);
+  touches.note(session({ key: 'a', confirmedAt: undefined }), use(3, 60_000));
+  touches.note(session({ key: 'b', confirmedAt: undefined }), use(3, 60_000));
+  touches.note(session({ key: 'c' }), use(3, 60_000));
   await pass(50);
   assert.deepEqual(
     written.map(({ touches: batch }) => batch.map(({ key, confirmed }) => [key, confirmed])),
@@ -103,7 +112,7 @@ test('a first presentation is written within 50 ms, together with others', async
 
 test('the use of a predecessor confirms nothing', async (context) => {
   const { touches, written } = open(context);
-  touches.note(session({ confirmedAt: undefined }), 2, LIFETIME, 0);
+  touches.note(session({ confirmedAt: undefined }), use(2, 0));
   await pass(1000);
   assert.equal(written[0]?.touches[0]?.confirmed, undefined);
 });
@@ -112,7 +121,7 @@ test('what is pending shows in the session, while it is written too', async (con
   const { touches, state } = open(context);
   const old = session({ confirmedAt: undefined });
   mock.timers.tick(500);
-  touches.note(old, 3, LIFETIME, 60_000);
+  touches.note(old, use(3, 60_000));
   assert.deepEqual(touches.overlay(old), { ...old, seenAt: START + 500, confirmedAt: START + 500 });
   state.isDown = true;
   await pass(100);
@@ -124,9 +133,9 @@ test('what is pending shows in the session, while it is written too', async (con
 test('uses are kept while the store is down, and the newest of them counts', async (context) => {
   const { touches, written, log, state } = open(context);
   state.isDown = true;
-  touches.note(session({ confirmedAt: undefined }), 3, LIFETIME, 1000);
+  touches.note(session({ confirmedAt: undefined }), use(3, 1000));
   await pass(5000);
-  touches.note(session(), 3, { rolling: 0, absolute: 9000 }, 1000);
+  touches.note(session(), { ...use(3, 1000), lifetime: { rolling: 0, absolute: 9000 } });
   await pass(5000);
   assert.deepEqual(log, ['touches_delayed'], 'said once');
   state.isDown = false;
@@ -144,7 +153,7 @@ test('uses are kept while the store is down, and the newest of them counts', asy
 
 test('only so many uses are kept, the oldest go first', async (context) => {
   const { touches, written, log } = open(context, { max: 3 });
-  for (const key of ['a', 'b', 'c', 'd', 'e']) touches.note(session({ key }), 3, LIFETIME, 1000);
+  for (const key of ['a', 'b', 'c', 'd', 'e']) touches.note(session({ key }), use(3, 1000));
   await touches.flush();
   assert.deepEqual(
     written[0]?.touches.map(({ key }) => key),
@@ -155,8 +164,8 @@ test('only so many uses are kept, the oldest go first', async (context) => {
 
 test('nothing is written about sessions that have ended', async (context) => {
   const { touches, written } = open(context);
-  touches.note(session({ key: 'a', confirmedAt: undefined }), 3, LIFETIME, 0);
-  touches.note(session({ key: 'b' }), 3, LIFETIME, 0);
+  touches.note(session({ key: 'a', confirmedAt: undefined }), use(3, 0));
+  touches.note(session({ key: 'b' }), use(3, 0));
   touches.forget(['a', 'unknown']);
   await pass(2000);
   assert.deepEqual(
@@ -168,7 +177,7 @@ test('nothing is written about sessions that have ended', async (context) => {
 test('a flush writes everything in batches; after a stop nothing is written by itself', async (context) => {
   const { touches, written } = open(context);
   touches.stop();
-  for (let i = 0; i < 1201; i++) touches.note(session({ key: `k${i}` }), 3, LIFETIME, 60_000);
+  for (let i = 0; i < 1201; i++) touches.note(session({ key: `k${i}` }), use(3, 60_000));
   await pass(120_000);
   assert.equal(written.length, 0);
   await touches.flush();
@@ -180,7 +189,7 @@ test('a flush writes everything in batches; after a stop nothing is written by i
 
 test('a flush that fails says so and keeps everything', async (context) => {
   const { touches, written, state } = open(context);
-  touches.note(session(), 3, LIFETIME, 60_000);
+  touches.note(session(), use(3, 60_000));
   state.isDown = true;
   await assert.rejects(touches.flush(), /down/);
   state.isDown = false;
