@@ -90,12 +90,16 @@ const newId = (): string => randomBytes(32).toString('base64url');
 
 /** The parts that a session and its persistent sister have in common. */
 async function blueprint(
-  { config }: Guard,
+  { config, credentials }: Guard,
   request: Request,
   { consumer, credentialId, groups }: Newcomer,
 ): Promise<(channel: Channel, id: string) => NewSession> {
   const family = randomUUID();
-  const data = await dataOf(request, config, consumer, groups);
+  const print = await credentials?.print(credentialId);
+  const data = {
+    ...(await dataOf(request, config, consumer, groups)),
+    ...(print !== undefined && { credential: print }),
+  };
   return ({ kind, realm }, id) => ({
     key: keyOf(id),
     handle: randomUUID(),

@@ -35,6 +35,7 @@ export interface Config {
   readonly selfServicePath: string | undefined;
   readonly idleExempt: { readonly paths: readonly string[]; readonly header: string | undefined };
   readonly postgres: PostgresSettings | undefined;
+  readonly kongDatabaseUrl: string | undefined;
   /** Old names of fields in use, for one line in the log. */
   readonly oldNames: readonly string[];
 }
@@ -175,6 +176,7 @@ function toConfig(values: Values, oldNames: readonly string[]): Config {
     selfServicePath: values.self_service ? values.self_service_path : undefined,
     idleExempt: { paths: values.idle_exempt_paths ?? [], header: values.idle_exempt_header },
     postgres,
+    kongDatabaseUrl: values.kong_database_url,
     oldNames,
   };
 }

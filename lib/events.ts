@@ -14,6 +14,8 @@ export type EventCode =
   | 'old_names'
   | 'consumer_gone'
   | 'consumer_undecided'
+  | 'credential_gone'
+  | 'credential_undecided'
   | 'credential_without_consumer'
   | 'no_auth_plugin'
   | 'cookie_refused'

@@ -1,5 +1,5 @@
 import type { EntityCheck, FieldTable } from './field.ts';
-import { DOMAIN, PATH, REDIRECT, TOKEN, WORD } from './patterns.ts';
+import { DOMAIN, PATH, POSTGRES_URL, REDIRECT, TOKEN, WORD } from './patterns.ts';
 import { POSTGRES_FIELDS } from './postgres-fields.ts';
 
 /**
@@ -282,7 +282,15 @@ export const FIELDS = {
     type: 'number',
     default: 30,
     between: [1, 3600],
-    description: 'Seconds after which Kong is asked again whether the consumer still exists.',
+    description:
+      'Seconds after which Kong is asked again whether the consumer, and the credential, still exist.',
+  },
+  kong_database_url: {
+    type: 'string',
+    pattern: POSTGRES_URL,
+    referenceable: true,
+    description:
+      "Read access to Kong's own database: sessions end with their credential, or when its password changes.",
   },
   postgres: {
     type: 'record',

@@ -156,10 +156,12 @@ const isOf = (session: Session, consumer: Consumer, credentialId: string): boole
 async function stayIn(guard: Guard, request: Request, presence: Presence): Promise<Decision> {
   const { proof } = presence;
   if (proof === undefined) return nobody(guard, request, presence);
-  const consumer = await stillExisting(guard, request, proof.session);
-  if (consumer === 'gone') {
-    await guard.storage.end(proof.session);
-    report('consumer_gone', { handle: proof.session.handle });
+  const { session } = proof;
+  const consumer = await stillExisting(guard, request, session);
+  if (consumer === 'gone' || !(await hasItsCredential(guard, session))) {
+    await guard.storage.end(session);
+    const { handle } = session;
+    report(consumer === 'gone' ? 'consumer_gone' : 'credential_gone', { handle });
     return nobody(guard, request, withDead(presence, proof));
   }
   const kept =
@@ -196,6 +198,17 @@ async function stillExisting(
   const control = async () => (await request.consumer())?.id;
   const lookUp = (id: string) => request.loadConsumer(id);
   return consumers.check(last, { now, ttl, lookUp, control });
+}
+
+async function hasItsCredential(
+  { config, credentials, storage }: Guard,
+  { credentialId, data }: Session,
+): Promise<boolean> {
+  if (credentials === undefined || credentialId === undefined) return true;
+  // Not found in Kong's tables at the sign-in either: another plugin's, which we cannot judge.
+  if (data.credential === undefined) return true;
+  const { consumerTtl } = config;
+  return credentials.isUnchanged(credentialId, data.credential, consumerTtl, storage.now());
 }
 
 interface Kept {

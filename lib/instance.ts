@@ -10,7 +10,7 @@ import { carryOut, refuse } from './kong.ts';
 import type { Instance, Pdk } from './pdk.ts';
 import type { Guard } from './presence.ts';
 import type { Request } from './request.ts';
-import { openStorage } from './storages.ts';
+import { openCredentials, openStorage } from './storages.ts';
 import { DataCodec } from './token.ts';
 
 /** Kong gives up on an answer after 60 s and lets the request pass (kong-protocol.md F3): far below that. */
@@ -34,7 +34,13 @@ export class SessionGuard implements Instance {
     // Rows of both kinds are read by whoever knows the realm of the session cookie.
     const ring = new KeyRing(config.secrets, config.realm, 0);
     const storage = openStorage(config, (now) => new DataCodec(ring, now));
-    this.#guard = { config, storage, consumers, channels: openChannels(config) };
+    this.#guard = {
+      config,
+      storage,
+      consumers,
+      credentials: openCredentials(config),
+      channels: openChannels(config),
+    };
     this.#deadline = deadline;
     if (config.oldNames.length > 0) report('old_names', { reason: config.oldNames.join(', ') });
   }

@@ -73,6 +73,8 @@ const LEVELS: Record<EventCode, 'debug' | 'info' | 'warn' | 'error'> = {
   session_limit: 'info',
   old_names: 'warn',
   consumer_gone: 'info',
+  credential_gone: 'info',
+  credential_undecided: 'warn',
   consumer_undecided: 'warn',
   credential_without_consumer: 'warn',
   no_auth_plugin: 'warn',

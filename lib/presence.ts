@@ -5,6 +5,7 @@ import type { Channel, Channels } from './channel.ts';
 import type { Config } from './config.ts';
 import type { Consumers } from './consumers.ts';
 import type { OwnCookies } from './cookie.ts';
+import type { Credentials } from './credentials.ts';
 import { report } from './events.ts';
 import type { Request } from './request.ts';
 import { isAlive, judge } from './session.ts';
@@ -18,6 +19,8 @@ export interface Guard {
   readonly channels: Channels;
   readonly storage: Storage;
   readonly consumers: Consumers;
+  /** Absent where Kong's database is not configured. */
+  readonly credentials: Credentials | undefined;
 }
 
 /** What the cookies of one channel amount to. */

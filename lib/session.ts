@@ -6,6 +6,8 @@ export interface SessionData {
   /** Where the sign-in came from. */
   readonly ip?: string;
   readonly userAgent?: string;
+  /** The credential's fingerprint (credentials.ts), where Kong's database is known. */
+  readonly credential?: string;
   /** What `bind` ties the session to, as a hash. */
   readonly bound?: string;
 }

@@ -1,5 +1,6 @@
 import type { Config, PostgresSettings } from './config.ts';
 import { CookieStorage } from './cookie-storage.ts';
+import { Credentials } from './credentials.ts';
 import { openDatabase } from './database.ts';
 import type { Database } from './database.ts';
 import { closeAll, openCutOffs, openServerStorage } from './server-storage.ts';
@@ -16,6 +17,18 @@ export function openStorage(config: Config, codec: (now: () => number) => DataCo
   if (database === undefined) throw new TypeError('storage kong without a database');
   return openServerStorage({ database, cacheTtl, codec: codec(() => database.now()) });
 }
+
+/** Kong's own database, to read from. One for the process and URL. */
+export function openCredentials({ kongDatabaseUrl: url }: Config): Credentials | undefined {
+  if (url === undefined) return undefined;
+  const known = kongs.get(url);
+  if (known) return known;
+  const credentials = new Credentials(openDatabase({ url, poolSize: 2, migrate: false }));
+  kongs.set(url, credentials);
+  return credentials;
+}
+
+const kongs = new Map<string, Credentials>();
 
 /** Writes what is pending and closes all connections; resolves within a few seconds whatever happens. */
 export const closeStorages = (): Promise<void> => closeAll();

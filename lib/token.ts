@@ -241,8 +241,9 @@ function unpackContent(packed: unknown): Content | undefined {
 
 function unpackData(packed: unknown): SessionData | undefined {
   if (!isObject(packed)) return undefined;
-  const { username, customId, groups, ip, userAgent, bound } = packed;
-  if (![username, customId, ip, userAgent, bound].every(isOptionalText)) return undefined;
+  const { username, customId, groups, ip, userAgent, bound, credential } = packed;
+  if (![username, customId, ip, userAgent, bound, credential].every(isOptionalText))
+    return undefined;
   if (groups !== undefined && !(Array.isArray(groups) && groups.every(isText))) return undefined;
   return packed;
 }

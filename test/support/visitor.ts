@@ -31,7 +31,13 @@ export interface Visit {
 /** An instance without Kong around it: its storage is the caller's. Every consumer exists. */
 export function openGuard(fields: object, storage: Storage): Guard {
   const config = parseConfig({ secret: SECRET, ...fields });
-  return { config, storage, consumers: new Consumers(), channels: openChannels(config) };
+  return {
+    config,
+    storage,
+    consumers: new Consumers(),
+    credentials: undefined,
+    channels: openChannels(config),
+  };
 }
 
 /** A browser: keeps the cookies that it is given, and sends them back. */

@@ -1,0 +1,79 @@
+import { LRUCache } from 'lru-cache';
+import type { Database, Statement } from './database.ts';
+import { report } from './events.ts';
+
+/**
+ * Kong's own tables of credentials (kong/plugins/NAME/daos.lua) with what makes each of them what it is: a changed
+ * password ends the sessions that began with the old one. Nothing of it leaves the database but a hash.
+ */
+const SECRETS = {
+  'key-auth': ['keyauth_credentials', 'key', 'and (ttl is null or ttl > now())'],
+  'basic-auth': ['basicauth_credentials', 'password', ''],
+  jwt: ['jwt_secrets', "coalesce(secret, rsa_public_key, '')", ''],
+  'hmac-auth': ['hmacauth_credentials', 'secret', ''],
+  oauth2: ['oauth2_credentials', "coalesce(client_secret, '')", ''],
+} as const;
+
+const FIND: Statement = {
+  name: 'session_guard_credential',
+  text: Object.entries(SECRETS)
+    .map(
+      ([kind, [table, secret, condition]]) =>
+        `select '${kind} ' || left(encode(sha256(convert_to(${secret}, 'UTF8')), 'base64'), 22) as print
+           from ${table} where id = $1 ${condition}`,
+    )
+    .join(' union all '),
+};
+
+/** Kong's ids; a credential without one (ldap-auth) cannot be looked up. */
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+interface Known {
+  readonly print: string;
+  readonly checkedAt: number;
+}
+
+/** Whether the credentials that sessions began with are still what they were, by Kong's own database. */
+export class Credentials {
+  readonly #database: Database;
+  readonly #known = new LRUCache<string, Known>({ max: 50_000 });
+  readonly #running = new Map<string, Promise<string | undefined>>();
+
+  constructor(database: Database) {
+    this.#database = database;
+  }
+
+  /** What tells a credential from any other; `undefined` for one that Kong's tables do not have. */
+  async print(id: string): Promise<string | undefined> {
+    if (!UUID.test(id)) return undefined;
+    const { rows } = await this.#database.query<{ print: string }>(FIND, [id]);
+    return rows[0]?.print;
+  }
+
+  /**
+   * False only if Kong's database says so now: while it does not answer the session stays. Asks once per `ttl`
+   * (milliseconds) and credential, however many requests there are.
+   */
+  async isUnchanged(id: string, print: string, ttl: number, now: number): Promise<boolean> {
+    const known = this.#known.get(id);
+    // What is remembered may say yes; a no is asked for: this session may be younger than the memory.
+    if (known?.print === print && now - known.checkedAt <= ttl) return true;
+    try {
+      const current = await this.#find(id);
+      if (current !== undefined) this.#known.set(id, { print: current, checkedAt: now });
+      return current === print;
+    } catch {
+      report('credential_undecided');
+      this.#known.set(id, { print, checkedAt: now });
+      return true;
+    }
+  }
+
+  #find(id: string): Promise<string | undefined> {
+    const running = this.#running.get(id);
+    if (running) return running;
+    const found = this.print(id).finally(() => this.#running.delete(id));
+    this.#running.set(id, found);
+    return found;
+  }
+}
