@@ -52,7 +52,12 @@ export const isoTime = (moment: number | undefined): string | undefined =>
     ? undefined
     : new Date(moment).toISOString().replace(/\.\d+Z$/, 'Z');
 
-export const json = (value: unknown): string => `${JSON.stringify(value, undefined, 2)}\n`;
+/** JSON for people and programs; what could steer a terminal is escaped, as JSON allows everywhere in a string. */
+export const json = (value: unknown): string =>
+  `${JSON.stringify(value, undefined, 2).replaceAll(
+    /[\x7f-\x9f\u2028-\u202e\u2066-\u2069]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  )}\n`;
 
 /** `1 session`, `2 sessions`. */
 export const plural = (count: number, noun: string): string =>

@@ -11,7 +11,22 @@ interface Entry {
 }
 
 const COMMANDS: ReadonlyMap<string, Entry> = new Map([
+  [
+    'portal-conf',
+    {
+      summary: "translate portal_session_conf or the bundled session plugin's configuration",
+      load: () => import('./portal-conf.ts'),
+    },
+  ],
   ['secret', { summary: 'make a secret, or check one', load: () => import('./secret.ts') }],
+  ['migrate', { summary: 'create or upgrade the tables', load: () => import('./migrate.ts') }],
+  ['list', { summary: 'list living sessions', load: () => import('./list.ts') }],
+  ['show', { summary: 'show one session', load: () => import('./show.ts') }],
+  ['revoke', { summary: 'end sessions, on every node', load: () => import('./revoke.ts') }],
+  ['prune', { summary: 'delete expired sessions', load: () => import('./prune.ts') }],
+  ['stats', { summary: 'count what the tables hold', load: () => import('./stats.ts') }],
+  ['inspect', { summary: 'explain a cookie', load: () => import('./inspect.ts') }],
+  ['schema', { summary: 'print the schema for Kong', load: () => import('./schema.ts') }],
 ]);
 
 const listed = [...COMMANDS].map(([name, { summary }]) => `  ${name.padEnd(12)} ${summary}`);

@@ -127,6 +127,17 @@ test('a connection that has gone silent is noticed by the heartbeat alone', asyn
   await until(() => heard.length === 1);
 });
 
+test('a silent connection is replaced although nobody cuts it', async () => {
+  const { bus, heard, events } = open();
+  await until(() => bus.isHealthy);
+  proxy.swallowOld();
+  await until(() => !bus.isHealthy);
+  await until(() => bus.isHealthy);
+  assert.equal(events.filter((event) => event === 'listening').length, 2);
+  await tell('reload');
+  await until(() => heard.length === 1);
+});
+
 test('trust ends one heartbeat after the last proof, by a clock that never goes back', async () => {
   let now = 0;
   const { bus } = open({ clock: () => now, heartbeat: 1000 });

@@ -261,12 +261,12 @@ test('the Admin API writes what the proxy reads', async (t) => {
 /** A plugin server that tells its environment and closes its socket at SIGTERM. */
 const SERVER = `
 const { createServer } = require('node:net');
+process.on('SIGTERM', () => { console.log('ends'); process.exit(); });
 console.log('environment', Object.keys(process.env).join());
 console.error('on stderr');
 require('node:fs').rmSync(process.argv[2], { force: true });
 const server = createServer((socket) => socket.on('error', () => socket.destroy()));
 server.listen(process.argv[2]);
-process.on('SIGTERM', () => { console.log('ends'); process.exit(); });
 `;
 
 test('the plugin server: no environment, its lines in the log, started again, SIGTERM', async (t) => {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { type Ask, parseSetCookie, sendRaw } from '../support/client.ts';
 import { assertDenied, assertOk } from './support/assertions.ts';
-import { Scene, type Site } from './support/scene.ts';
+import { type PluginConfig, Scene, type Site } from './support/scene.ts';
 import { inParallel } from './support/waiting.ts';
 
 const STORAGES = ['kong', 'cookie'] as const;
@@ -15,7 +15,7 @@ describe('cookies that nobody issued', { concurrency: 4 }, () => {
   });
   after(() => scene.close());
 
-  async function aliceAt(config: object) {
+  async function aliceAt(config: PluginConfig) {
     const site = await scene.setUp(config);
     const { cookie, browser } = await site.signIn(scene.alice);
     return { site, cookie, value: browser.cookie(site.cookieName) };

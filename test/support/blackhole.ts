@@ -8,6 +8,7 @@ export class Blackhole {
   readonly #target: { readonly host: string; readonly port: number };
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
+  readonly #silent = new WeakSet<Socket>();
   #isSilent = false;
   #delay = 0;
 
@@ -39,6 +40,11 @@ export class Blackhole {
   /** From now on no byte passes in either direction, on old and new connections. */
   swallow(): void {
     this.#isSilent = true;
+  }
+
+  /** The same for the connections there are; new ones work, as after a fail-over. */
+  swallowOld(): void {
+    for (const socket of this.#sockets) this.#silent.add(socket);
   }
 
   /** Ends `swallow`. What it swallowed is lost, so the connections it hit are cut. */
@@ -73,7 +79,7 @@ export class Blackhole {
     this.#sockets.add(from);
     from.setNoDelay(true);
     from.on('data', (bytes) => {
-      if (this.#isSilent) return;
+      if (this.#isSilent || this.#silent.has(from)) return;
       if (this.#delay === 0) to.write(bytes);
       else setTimeout(() => to.writable && to.write(bytes), this.#delay);
     });

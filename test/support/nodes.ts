@@ -30,7 +30,7 @@ export interface NodeOptions extends BackendOptions {
 
 let count = 0;
 
-/** Fast settings: heartbeats of 200 ms, no pruning by itself. */
+/** Fast settings: heartbeats of a second, no pruning by itself. */
 export function openNode(url: string, options: NodeOptions = {}): TestNode {
   const own = new URL(url);
   own.searchParams.set('fallback_application_name', `node ${count++}`); // a pool is shared by equal URLs
@@ -42,7 +42,7 @@ export function openNode(url: string, options: NodeOptions = {}): TestNode {
     log: (event, fields) => log.push({ event, fields }),
     cacheTtl: options.cacheTtl ?? 5000,
     cacheSize: options.cacheSize,
-    bus: options.bus ?? { heartbeat: 200, heartbeatTimeout: 150, retry: [20, 100] },
+    bus: options.bus ?? { heartbeat: 1000, heartbeatTimeout: 900, retry: [20, 100] },
     pruneInterval: options.pruneInterval ?? 3600_000,
   });
   const backend = openBackend(database);
@@ -90,6 +90,35 @@ export async function signIn(
   });
   if (begun === null) throw new Error('refused without a limit');
   return begun.session;
+}
+
+export const REMEMBER_REALM = 'remember kong session_guard';
+
+/** A sign-in with a persistent session beside it, for a week and a month at most. */
+export async function remembered(
+  { storage }: Pick<TestNode, 'storage'>,
+  fields: Partial<NewSession> = {},
+): Promise<{ readonly session: Session; readonly remember: Session }> {
+  const session = newSession(fields);
+  const { consumerId, credentialId, family } = session;
+  const begun = await storage.create({
+    session,
+    lifetime: HOUR,
+    remember: {
+      session: newSession({
+        family,
+        consumerId,
+        credentialId,
+        kind: 'remember',
+        realm: REMEMBER_REALM,
+      }),
+      lifetime: { rolling: 7 * 86_400_000, absolute: 30 * 86_400_000 },
+    },
+    replaces: [],
+    limit: undefined,
+  });
+  if (!begun?.remember) throw new Error('no persistent session was stored');
+  return { session: begun.session, remember: begun.remember };
 }
 
 /** One use of a session that prolongs it. */

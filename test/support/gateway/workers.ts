@@ -13,6 +13,7 @@ import type { Conversations } from './recorder.ts';
 import { Instances } from './rpc/instances.ts';
 import { MessagePackRpc } from './rpc/msgpack.ts';
 import { ConnectionPool } from './rpc/pool.ts';
+import { ProtobufRpc } from './rpc/protobuf.ts';
 import { View } from './view.ts';
 import { Worker } from './worker.ts';
 
@@ -47,13 +48,9 @@ export function createWorkers(info: PluginInfo, options: WorkersOptions): Worker
   const resetInstances = (): void => parts.forEach(({ instances }) => instances.reset());
   const readTimeoutMs = options.readTimeoutMs ?? READ_TIMEOUT_MS;
   const workers = parts.map(({ instances, pool }) => {
-    const rpc = new MessagePackRpc({
-      name: info.name,
-      pool,
-      instances,
-      readTimeoutMs,
-      resetInstances,
-    });
+    const wiring = { name: info.name, pool, instances, readTimeoutMs, resetInstances };
+    const rpc =
+      info.protocol === 'ProtoBuf:1' ? new ProtobufRpc(wiring) : new MessagePackRpc(wiring);
     const external = externalPlugin(info, rpc, conversations);
     return new Worker(new View(entities, startConfig), [...bundled, external]);
   });

@@ -1,4 +1,4 @@
-import { connect, type Socket } from 'node:net';
+import { type Socket, connect } from 'node:net';
 
 /** What a socket call fails with: the words of ngx.socket, which Kong logs and tells apart. */
 export class SocketError extends Error {
@@ -22,8 +22,6 @@ export class Connection {
   #received = Buffer.alloc(0);
   #fault: SocketError | undefined;
   #wake: (() => void) | undefined;
-  /** How often a reader had to wait for the peer: the round trips. */
-  waits = 0;
 
   private constructor(socket: Socket) {
     this.#socket = socket;
@@ -38,7 +36,8 @@ export class Connection {
 
   static open(path: string): Promise<Connection> {
     return new Promise((resolve, reject) => {
-      const socket = connect(path);
+      // A peer that has said everything may still be read from (half close).
+      const socket = connect({ path, allowHalfOpen: true });
       const refuse = (error: NodeJS.ErrnoException): void =>
         reject(new SocketError(reasonOf(error)));
       socket.once('error', refuse);
@@ -63,14 +62,24 @@ export class Connection {
     this.#wake = undefined;
   }
 
-  write(bytes: Buffer): void {
-    if (this.#fault !== undefined && !this.#socket.writable) throw this.#fault;
-    this.#socket.write(bytes);
+  /** Resolves when the kernel has the bytes, which a peer that does not read delays. */
+  async send(bytes: Buffer, timeoutMs: number): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    try {
+      await new Promise<void>((resolve, reject) => {
+        timer = setTimeout(() => reject(new SocketError('timeout')), timeoutMs);
+        this.#socket.write(bytes, (error) => {
+          if (error) reject(new SocketError(reasonOf(error)));
+          else resolve();
+        });
+      });
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   /** Waits until more than `length` bytes are there and returns all of them, unread. */
   async peekBeyond(length: number, timeoutMs: number): Promise<Buffer> {
-    if (this.#received.length <= length) this.waits++;
     const deadline = Date.now() + timeoutMs;
     while (this.#received.length <= length) {
       if (this.#fault !== undefined) throw this.#fault;

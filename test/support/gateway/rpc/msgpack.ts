@@ -140,7 +140,7 @@ export class MessagePackRpc implements Rpc {
       return { error: error.message };
     }
     try {
-      connection.write(request);
+      await connection.send(request, this.#wiring.readTimeoutMs);
       return await this.#reply(connection, messageId);
     } catch (error) {
       pool.discard(connection);
