@@ -9,7 +9,7 @@ export type PdkCall = readonly [method: string, ...args: PdkValue[]];
 export type PdkValue =
   | string
   | number
-  | true
+  | boolean
   | Uint8Array
   | readonly PdkValue[]
   | { readonly [name: string]: PdkValue | undefined };
