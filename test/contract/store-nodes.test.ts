@@ -4,6 +4,7 @@ import { openCutOffs, openServerStorage } from '../../lib/server-storage.ts';
 import type { Session } from '../../lib/session.ts';
 import { Blackhole } from '../support/blackhole.ts';
 import {
+  createTables,
   HOUR,
   newSession,
   openNode,
@@ -30,6 +31,7 @@ before(async () => {
 
 beforeEach(async () => {
   url = await postgres.newDatabase();
+  await createTables(url);
 });
 
 after(async () => {

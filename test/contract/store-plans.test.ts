@@ -2,7 +2,17 @@ import assert from 'node:assert/strict';
 import { after, afterEach, before, beforeEach, test } from 'node:test';
 import { Client } from 'pg';
 import type { Session } from '../../lib/session.ts';
-import { HOUR, newSession, openNode, signIn, statementsOf, until, use, whose } from '../support/nodes.ts';
+import {
+  createTables,
+  HOUR,
+  newSession,
+  openNode,
+  signIn,
+  statementsOf,
+  until,
+  use,
+  whose,
+} from '../support/nodes.ts';
 import { startPostgres } from '../support/postgres.ts';
 import type { Postgres } from '../support/postgres.ts';
 
@@ -22,9 +32,7 @@ after(async () => {
 
 beforeEach(async () => {
   url = await postgres.newDatabase();
-  const first = openNode(url);
-  await first.backend.readiness.ready();
-  await first.close();
+  await createTables(url);
   sql = new Client({ connectionString: url, options: '-c search_path=session_guard' });
   await sql.connect();
 });

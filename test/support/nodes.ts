@@ -49,6 +49,13 @@ export function openNode(url: string, options: NodeOptions = {}): TestNode {
   return { database, backend, storage, log, close: () => backend.close() };
 }
 
+/** Creates the tables, so that no node hears of them later and looks again. */
+export async function createTables(url: string): Promise<void> {
+  const node = openNode(url);
+  await node.backend.readiness.ready();
+  await node.close();
+}
+
 /** Bytes that can be read back; sealing has its own tests. */
 export const plainCodec: Codec = {
   seal: async (_key, data) => Buffer.from(JSON.stringify(data)),
