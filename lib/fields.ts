@@ -327,7 +327,9 @@ export const FIELDS = {
   },
 } as const satisfies FieldTable;
 
-const prefixed = (prefix: string) => ({ match: prefix });
+/** An absent value would meet every condition in Kong's eyes but this one. */
+const PRESENT = { ne: null };
+const prefixed = (prefix: string) => ({ ...PRESENT, match: prefix });
 const HOST_PREFIX = prefixed('^__[Hh][Oo][Ss][Tt]%-');
 const SECURE_PREFIX = prefixed('^__[Ss][Ee][Cc][Uu][Rr][Ee]%-');
 
@@ -340,7 +342,7 @@ export const CHECKS: readonly EntityCheck[] = [
   {
     conditional: {
       if_field: 'storage',
-      if_match: { one_of: ['kong', 'postgres'] },
+      if_match: { ...PRESENT, one_of: ['kong', 'postgres'] },
       // A field of the record that is filled in with the record: a condition on a record itself makes Kong 3.9.1
       // answer 500 (kong/db/schema/init.lua loses the record's fields on the way).
       then_field: 'postgres.schema',
@@ -366,11 +368,11 @@ export const CHECKS: readonly EntityCheck[] = [
     },
   },
   ...[HOST_PREFIX, SECURE_PREFIX].map((match) => needsSecure('cookie_name', match)),
-  needsSecure('cookie_prefix', { one_of: ['__Host-', '__Secure-'] }),
+  needsSecure('cookie_prefix', { ...PRESENT, one_of: ['__Host-', '__Secure-'] }),
   {
     conditional: {
       if_field: 'cookie_prefix',
-      if_match: { eq: '__Host-' },
+      if_match: { ...PRESENT, eq: '__Host-' },
       then_field: 'cookie_path',
       then_match: { eq: '/' },
     },
@@ -378,7 +380,7 @@ export const CHECKS: readonly EntityCheck[] = [
   {
     conditional: {
       if_field: 'cookie_prefix',
-      if_match: { eq: '__Host-' },
+      if_match: { ...PRESENT, eq: '__Host-' },
       then_field: 'cookie_domain',
       then_match: { len_eq: 0 },
       then_err: 'a __Host- cookie must not have a cookie_domain',
