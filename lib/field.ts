@@ -1,6 +1,8 @@
 /** A constraint on a string, once as a Lua pattern for Kong and once as a regular expression for us. */
 export interface Pattern {
   readonly lua: string;
+  /** What Lua's patterns cannot exclude in one. */
+  readonly luaNot?: string;
   readonly js: RegExp;
   readonly err: string;
 }

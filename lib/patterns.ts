@@ -27,6 +27,7 @@ export const WORD: Pattern = {
 
 export const REDIRECT: Pattern = {
   lua: '^[/h][^%s%c\\\\]*$',
+  luaNot: '^//',
   js: /^(\/(?!\/)|https?:\/\/[^/])[^\s\\]*$/,
   err: 'must be a path such as /bye or a URL that begins with https:// or http://',
 };

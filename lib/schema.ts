@@ -9,7 +9,10 @@ export const PHASES = ['access'] as const;
 
 type KongField = Record<string, unknown>;
 
-const patternRule = (pattern: Pattern) => [{ pattern: pattern.lua, err: pattern.err }];
+const patternRules = ({ lua, luaNot, err }: Pattern): KongField => ({
+  match_all: [{ pattern: lua, err }],
+  ...(luaNot !== undefined && { match_none: [{ pattern: luaNot, err }] }),
+});
 
 /** One field in Kong's schema language (kong/db/schema/init.lua), with attributes that Kong 3.4 knows. */
 function toKong(field: Field): KongField {
@@ -23,7 +26,7 @@ function toKong(field: Field): KongField {
         ...(field.oneOf && { one_of: field.oneOf }),
         ...(field.minLength !== undefined && { len_min: field.minLength }),
         ...(field.maxLength !== undefined && { len_max: field.maxLength }),
-        ...(field.pattern && { match_all: patternRule(field.pattern) }),
+        ...(field.pattern && patternRules(field.pattern)),
         ...(field.referenceable && { referenceable: true, encrypted: true }),
       };
     case 'number':
@@ -57,7 +60,7 @@ function toKong(field: Field): KongField {
 const toElements = ({ elements }: ArrayField): KongField => ({
   type: elements.type,
   ...(elements.minLength !== undefined && { len_min: elements.minLength }),
-  ...(elements.pattern && { match_all: patternRule(elements.pattern) }),
+  ...(elements.pattern && patternRules(elements.pattern)),
   ...(elements.referenceable && { referenceable: true, encrypted: true }),
 });
 
