@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { after, afterEach, before, beforeEach, test } from 'node:test';
 import { Client } from 'pg';
 import { openDatabase } from '../../lib/database.ts';
@@ -13,6 +14,7 @@ let postgres: Postgres;
 let url: string;
 let sql: Client;
 const databases: Database[] = [];
+const roles: string[] = [];
 
 before(async () => {
   postgres = await startPostgres();
@@ -29,6 +31,7 @@ beforeEach(async () => {
 });
 
 afterEach(async () => {
+  for (const name of roles.splice(0)) await sql.query(`drop owned by ${name}; drop role ${name}`);
   await sql.end();
   await Promise.all(databases.splice(0).map((database) => database.close()));
 });
@@ -155,21 +158,15 @@ test('a node refuses to serve tables it does not know, from the start or from th
 
 /** A role with no rights but the given ones, and a URL to connect as it. */
 async function role(...grants: string[]): Promise<string> {
-  const name = `least_${Math.random().toString(36).slice(2)}`;
+  const name = `session_guard_test_${randomBytes(4).toString('hex')}`;
   await sql.query(`create role ${name} login password 'least'`);
+  roles.push(name);
   for (const grant of grants) await sql.query(`grant ${grant} to ${name}`);
   const own = new URL(url);
   own.username = name;
   own.password = 'least';
   return own.href;
 }
-
-const dropRoles = async () => {
-  const { rows } = await sql.query<{ rolname: string }>(
-    `select rolname from pg_roles where rolname like 'least\\_%'`,
-  );
-  for (const { rolname } of rows) await sql.query(`drop owned by ${rolname}; drop role ${rolname}`);
-};
 
 const USE = [
   'usage on schema session_guard',
@@ -189,7 +186,6 @@ for (const mayMigrate of [false, true]) {
     await node.backend.endConsumer(session.consumerId);
     assert.equal(await node.storage.load(session), null);
     await node.close();
-    await dropRoles();
   });
 }
 
@@ -200,7 +196,6 @@ test('a role that may not create the tables says what to do', async () => {
     message: /session-guard migrate/,
   });
   await node.close();
-  await dropRoles();
 });
 
 test('without migrate, missing tables are reported and found when they come', async () => {

@@ -31,6 +31,13 @@ function parsePorts(): Ports {
 
 const messageOf = (error: unknown) => (error instanceof Error ? error.message : String(error));
 
+/** The password of a server of ours ends with it; that of $DATABASE_URL is the user's and not for a screen. */
+function withoutGivenPassword(databaseUrl: string): string {
+  const url = new URL(databaseUrl);
+  if ((process.env['DATABASE_URL'] ?? '') !== '') url.password = '';
+  return url.href;
+}
+
 function describe({ portalUrl, apiUrl, adminUrl, databaseUrl, account }: Demo): string {
   const curl = "curl -sk -w '%{http_code}\\n'";
   const url = `${apiUrl}/whoami`;
@@ -39,7 +46,7 @@ function describe({ portalUrl, apiUrl, adminUrl, databaseUrl, account }: Demo): 
   Portal      ${portalUrl}   (its certificate is minutes old: let the browser accept it)
   Account     ${account.username}, password ${account.password}
   Admin API   ${adminUrl}
-  Sessions    psql ${databaseUrl} -c 'table session_guard.sessions'
+  Sessions    psql ${withoutGivenPassword(databaseUrl)} -c 'table session_guard.sessions'
 
   Sign in, call with the cookie, sign out, call again with the same cookie:
 
