@@ -1,7 +1,7 @@
 import { createCipheriv, createHash, hkdfSync, randomBytes, randomUUID } from 'node:crypto';
 import { KeyRing, type Purpose } from '../../../lib/keys.ts';
 import type { SessionData } from '../../../lib/session.ts';
-import { DataCodec } from '../../../lib/token.ts';
+import { DataCodec, TokenCodec } from '../../../lib/token.ts';
 import type { Scene } from './scene.ts';
 
 export interface Seal {
@@ -64,6 +64,15 @@ export class Forger {
     const text = typeof payload === 'string' ? payload : JSON.stringify(payload);
     const ciphertext = Buffer.concat([encryption.update(text), encryption.final()]);
     return [header, '', ...[iv, ciphertext, encryption.getAuthTag()].map(encode)].join('.');
+  }
+
+  /** The id of the first session in a cookie of ours. */
+  async idIn(value: string): Promise<string> {
+    const codec = new TokenCodec(new KeyRing([this.#secret], this.#realm, 0), 'session');
+    const token = await codec.open(value, Date.now());
+    const id = token?.entries[0]?.id;
+    if (id === undefined) throw new Error('the cookie does not open');
+    return id;
   }
 
   /** Gives the row of a session of storage `kong` other data: what else has this key cannot be changed from outside. */
