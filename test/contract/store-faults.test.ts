@@ -124,7 +124,7 @@ for (const [name, fail, heal] of [
 }
 
 test('idle connections that went silent with another are not tried one by one', async () => {
-  const running = start();
+  const running = start({ database: { statementTimeout: 1500 } });
   await untilServing(running);
   const keys = Array.from({ length: 10 }, () => newSession());
   await Promise.all(keys.map((session) => running.storage.load(session))); // ten connections
@@ -134,7 +134,7 @@ test('idle connections that went silent with another are not tried one by one', 
 });
 
 test('a lock that is held ends in the statement timeout, and the connection lives on', async () => {
-  const running = start({ database: { poolSize: 1 } });
+  const running = start({ database: { poolSize: 1, statementTimeout: 1500 } });
   const session = await signIn(running, newSession(), HOUR);
   const pid = async () => {
     const statement = { name: 'pid', text: 'select pg_backend_pid() as pid' };
