@@ -7,7 +7,9 @@ export type Paint = (style: Style, text: string) => string;
 /** Colours on a terminal, unless NO_COLOR (https://no-color.org) is set to anything but ''. */
 export function painter(stream: Io['stdout'], env: Io['env']): Paint {
   const isOn = stream.isTTY === true && !env['NO_COLOR'] && env['TERM'] !== 'dumb';
-  return isOn ? (style, text) => styleText(style, text) : (_, text) => text;
+  return isOn
+    ? (style, text) => styleText(style, text, { validateStream: false })
+    : (_, text) => text;
 }
 
 /** Text from elsewhere, with what could steer a terminal or fake a line made visible (ASVS 16.4.1). */

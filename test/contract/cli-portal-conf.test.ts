@@ -113,10 +113,10 @@ after(() => {
 });
 
 /** As a vault would. */
-const withSecrets = ({ secret: _, postgres, ...config }: Record<string, unknown>) => ({
+const withSecrets = (config: Record<string, unknown>) => ({
   ...config,
   secret: SECRET,
-  ...(postgres !== undefined && { postgres: { url: 'postgres://user@host/database' } }),
+  ...('postgres' in config && { postgres: { url: 'postgres://user@host/database' } }),
 });
 
 async function accept({ config, ...entity }: Plugin): Promise<void> {

@@ -221,11 +221,12 @@ test('the Dev Portal needs storage kong and its own way to sign out', () => {
   assert.match(findings.find(({ code }) => code === 'storage_cookie')?.message ?? '', /Dev Portal/);
 });
 
+const notes = (config: Fields): string[] =>
+  of({ storage: 'kong', ...config })
+    .findings.filter(({ level, field: name }) => level === 'note' && name.startsWith('cookie'))
+    .map(({ code }) => code);
+
 test('notes on cookies that hosts share', () => {
-  const notes = (config: Fields) =>
-    of({ storage: 'kong', ...config })
-      .findings.filter(({ level, field: name }) => level === 'note' && name.startsWith('cookie'))
-      .map(({ code }) => code);
   assert.deepEqual(notes({ cookie_domain: '.xyz.com' }), ['same_site_strict', 'domain_shared']);
   assert.deepEqual(notes({ cookie_domain: '.xyz.com', cookie_same_site: 'Lax' }), [
     'domain_shared',
