@@ -36,15 +36,19 @@ export class Readiness {
   async ready(): Promise<void> {
     if (this.#isReady) return;
     if (this.#failure && performance.now() < this.#failure.retryAt) throw this.#failure.error;
+    await Promise.race([this.#checkOnce(), tooLong()]);
+  }
+
+  /** Another node has changed the tables: goes on unless they turn out to be beyond us. */
+  recheck(): void {
+    this.#checkOnce().catch(() => {}); // kept for whoever asks next
+  }
+
+  #checkOnce(): Promise<void> {
     this.#checking ??= this.#check().finally(() => {
       this.#checking = undefined;
     });
-    await Promise.race([this.#checking, tooLong()]);
-  }
-
-  /** Another node has changed the tables. */
-  recheck(): void {
-    this.#isReady = false;
+    return this.#checking;
   }
 
   async #check(): Promise<void> {
@@ -54,6 +58,7 @@ export class Readiness {
       this.#isReady = true;
       this.#failure = undefined;
     } catch (error) {
+      this.#isReady = false;
       const count = this.#failure?.count ?? 0;
       const pause = Math.min(RETRY.longest, RETRY.first * 2 ** count);
       if (count === 0) this.#log('tables_not_ready', { error });

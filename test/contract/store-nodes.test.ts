@@ -177,7 +177,10 @@ for (const [name, work] of [
 test('a listener that went silent: the cache is not asked, then emptied', async (context) => {
   const proxy = await Blackhole.open(url);
   context.after(() => proxy.close());
-  const deaf = await start({ database: { listenUrl: proxy.through(url) } });
+  const deaf = await start({
+    database: { listenUrl: proxy.through(url) },
+    bus: { heartbeat: 500, heartbeatTimeout: 300, retry: [20, 100] },
+  });
   const other = await start();
   const sessions = await Promise.all(
     Array.from({ length: 3 }, () => other.storage.create(newSession(), HOUR)),
