@@ -124,7 +124,7 @@ for (const [name, fail, heal] of [
 }
 
 test('idle connections that went silent with another are not tried one by one', async () => {
-  const running = start({ database: { statementTimeout: 1500 } });
+  const running = start({ database: { connectTimeout: 1500, statementTimeout: 1500 } });
   await untilServing(running);
   const keys = Array.from({ length: 10 }, () => newSession());
   await Promise.all(keys.map((session) => running.storage.load(session))); // ten connections
@@ -134,7 +134,9 @@ test('idle connections that went silent with another are not tried one by one', 
 });
 
 test('a lock that is held ends in the statement timeout, and the connection lives on', async () => {
-  const running = start({ database: { poolSize: 1, statementTimeout: 1500 } });
+  const running = start({
+    database: { poolSize: 1, connectTimeout: 1500, statementTimeout: 1500 },
+  });
   const session = await signIn(running, newSession(), HOUR);
   const pid = async () => {
     const statement = { name: 'pid', text: 'select pg_backend_pid() as pid' };
@@ -249,8 +251,8 @@ test('closing does not wait for a server that stands still', async () => {
   const running = start();
   await untilTrusted(running);
   const session = await signIn(running, newSession(), HOUR);
-  use(running, session, 0, HOUR, 60_000);
   await postgres.pause();
+  use(running, session, 0, HOUR, 60_000);
   const outcome = await Promise.race([running.close(), sleep(9000, 'too late')]);
   await postgres.resume();
   assert.notEqual(outcome, 'too late');

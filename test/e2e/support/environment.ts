@@ -39,12 +39,18 @@ const setting = (name: string): string | undefined => process.env[name] || undef
 /** Whether the suite runs against a real Kong. */
 export const isRealKong = setting('KONG_ADMIN_URL') !== undefined;
 
-/** `nodes`: as many as possible up to this number. */
-export function openEnvironment({ nodes = 1 } = {}): Promise<Environment> {
+export interface EnvironmentOptions {
+  /** As many as possible up to this number. Default 1. */
+  readonly nodes?: number;
+  /** Of the stand-in: whose X-Forwarded-… headers count. A real Kong has been told already. */
+  readonly trustedIps?: readonly string[];
+}
+
+export function openEnvironment(options: EnvironmentOptions = {}): Promise<Environment> {
   const cleanup = new Cleanup();
   return cleanup.around(async () => {
     const [databaseUrl, upstreamUrl] = [await openDatabase(cleanup), await openUpstream(cleanup)];
-    const kong = isRealKong ? realKong(nodes) : await standIn(nodes, cleanup);
+    const kong = isRealKong ? realKong(options) : await standIn(options, cleanup);
     return { ...kong, databaseUrl, upstreamUrl, close: () => cleanup.run() };
   });
 }
@@ -73,7 +79,7 @@ const nodeOfSettings = (suffix: string): KongNode => ({
   proxySslUrl: required(`KONG_PROXY_SSL_URL${suffix}`),
 });
 
-function realKong(count: number): Kong {
+function realKong({ nodes: count = 1 }: EnvironmentOptions): Kong {
   const restartCommand = setting('KONG_RESTART_COMMAND');
   const others =
     count > 1 && setting('KONG_ADMIN_URL_2') !== undefined ? [nodeOfSettings('_2')] : [];
@@ -97,7 +103,10 @@ function required(name: string): string {
 const SERVER = fileURLToPath(new URL('../../../dist/lib/server/main.js', import.meta.url));
 
 /** Several nodes are what they are in a cluster: each with a plugin server of its own, one configuration. */
-async function standIn(count: number, cleanup: Cleanup): Promise<Kong> {
+async function standIn(
+  { nodes: count = 1, trustedIps = [] }: EnvironmentOptions,
+  cleanup: Cleanup,
+): Promise<Kong> {
   if (!existsSync(SERVER)) throw new Error(`${SERVER} is missing: run npm run build first`);
   const folder = await mkdtemp(join(tmpdir(), 'session-guard-e2e-'));
   cleanup.defer(() => rm(folder, { recursive: true, force: true }));
@@ -106,7 +115,13 @@ async function standIn(count: number, cleanup: Cleanup): Promise<Kong> {
   const gateways: Gateway[] = [];
   const start = async (index: number, ports: Ports = {}): Promise<void> => {
     const socketPath = join(folder, `${index}.sock`);
-    gateways[index] = await startGateway({ ...cluster, ...ports, env, ...nodeOf(socketPath) });
+    gateways[index] = await startGateway({
+      ...cluster,
+      ...ports,
+      env,
+      trustedIps,
+      ...nodeOf(socketPath),
+    });
   };
   cleanup.defer(() => Promise.all(gateways.map((gateway) => gateway.stop())));
   for (let index = 0; index < count; index++) await start(index);

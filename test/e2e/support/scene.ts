@@ -4,7 +4,7 @@ import { Client } from 'pg';
 import { Admin, type Entity } from '../../support/admin.ts';
 import { Browser, parseSetCookie, type Reply, send } from '../../support/client.ts';
 import { Cleanup } from './cleanup.ts';
-import { type Environment, openEnvironment } from './environment.ts';
+import { type Environment, type EnvironmentOptions, openEnvironment } from './environment.ts';
 import { until } from './waiting.ts';
 
 export interface Person {
@@ -79,7 +79,7 @@ export class Scene {
     this.#cleanup = parts.cleanup;
   }
 
-  static open(options: { nodes?: number } = {}): Promise<Scene> {
+  static open(options: EnvironmentOptions = {}): Promise<Scene> {
     const cleanup = new Cleanup();
     return cleanup.around(async () => {
       const kong = await openEnvironment(options);
