@@ -236,8 +236,8 @@ export class Site {
   }
 
   get cookieName(): string {
-    const config = this.#plugin?.['config'] as { cookie_name?: string } | undefined;
-    return config?.cookie_name ?? 'session';
+    const config = this.#plugin?.['config'] as Record<string, string | null> | undefined;
+    return `${config?.['cookie_prefix'] ?? ''}${config?.['cookie_name'] ?? 'session'}`;
   }
 
   /** At the node with this number. */
