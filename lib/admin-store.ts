@@ -1,5 +1,4 @@
 import type { Database, Statement } from './database.ts';
-import type { SessionData } from './session.ts';
 
 /*
  * What operators ask of the tables: by handle, by subject, by number. Off every request's path, so a statement may
@@ -27,9 +26,6 @@ export interface AdminSession {
   readonly expiresAt: number;
   readonly sealed: Uint8Array;
 }
-
-/** Opens `AdminSession.sealed`; `undefined` where the secrets at hand do not. */
-export type OpenData = (session: AdminSession) => Promise<SessionData | undefined>;
 
 /** Which sessions are meant. Ids are texts of the table. */
 export type Selector =

@@ -6,7 +6,7 @@ import type { Config } from './config.ts';
 import { subjectOf } from './consumers.ts';
 import type { Consumer } from './consumers.ts';
 import { entryOf } from './entry.ts';
-import { SessionError } from './errors.ts';
+import { isStoreUnavailable, SessionError } from './errors.ts';
 import { report } from './events.ts';
 import { keyOf, otherEntries } from './presence.ts';
 import type { Found, Guard, Presence } from './presence.ts';
@@ -40,7 +40,7 @@ export async function begin(
     if (!(error instanceof SessionError)) throw error;
     const hadTokens = presence.session.tokens.length + (presence.remember?.tokens.length ?? 0) > 0;
     // An earlier user's cookie would be good again with the next request: then rather refuse this one.
-    if (error.code === 'ERR_STORE_UNAVAILABLE' && hadTokens) throw error;
+    if (isStoreUnavailable(error) && hadTokens) throw error;
     report(error.code === 'ERR_TOO_LARGE' ? 'session_too_large' : 'login_without_session');
     return { cookies: await deletions(guard, request, presence) };
   }

@@ -15,5 +15,7 @@ export class SessionError extends Error {
   }
 }
 
+/** Whether the store cannot be asked now: down, or with tables that this version cannot work with. */
 export const isStoreUnavailable = (error: unknown): boolean =>
-  error instanceof SessionError && error.code === 'ERR_STORE_UNAVAILABLE';
+  error instanceof SessionError &&
+  (error.code === 'ERR_STORE_UNAVAILABLE' || error.code === 'ERR_SCHEMA');

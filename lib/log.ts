@@ -1,3 +1,4 @@
+import { subscribe } from 'node:diagnostics_channel';
 import { pino } from 'pino';
 import type { DestinationStream, Logger } from 'pino';
 import { events } from './events.ts';
@@ -106,5 +107,25 @@ export function logEvents(to: Log): void {
     }
     last.set(code, { at: now, omitted: 0 });
     to[LEVELS[code]]({ ...fields, ...(previous?.omitted && { omitted: previous.omitted }) }, code);
+  });
+}
+
+/** Which lines of the storage somebody should look at; the others are only told. */
+const TROUBLES = new Set([
+  'bus_lost',
+  'tables_not_ready',
+  'touches_delayed',
+  'touches_dropped',
+  'touches_lost',
+  'prune_failed',
+  'tidying_failed',
+]);
+
+/** Writes what the storage has to say (backend.ts): the listener, the tables, writes that were put off. */
+export function logStorage(to: Log): void {
+  subscribe('session-guard.storage', (message) => {
+    const { event, error, ...fields } = message as { event: string; error?: unknown };
+    const level = TROUBLES.has(event) ? 'warn' : 'info';
+    to[level]({ event, ...fields, ...(error !== undefined && { err: error }) }, event);
   });
 }

@@ -29,7 +29,7 @@ const CONNECT_TIMEOUT = 10_000;
 const STATEMENT_TIMEOUT = 60_000;
 
 /** Where the database is, from the option or the environment. */
-export function databaseUrl(values: Pick<Values, 'database-url'>, env: Io['env']): string {
+function databaseUrl(values: Pick<Values, 'database-url'>, env: Io['env']): string {
   // An empty variable is what a composed environment makes of an absent one.
   const url =
     values['database-url'] ?? (env['SESSION_GUARD_DATABASE_URL'] || env['DATABASE_URL'] || '');

@@ -5,8 +5,11 @@ import type { Io } from './command.ts';
 /** Beyond any configuration; whoever pipes a disk into this is told so. */
 const MAX_BYTES = 64 * 1024 * 1024;
 
+type Input = Pick<Io, 'stdin' | 'stderr'>;
+
 /** The text of a file, or of standard input for `-`. */
-export async function readText(path: string, io: Pick<Io, 'stdin'>, what: string): Promise<string> {
+export async function readText(path: string, io: Input, what: string): Promise<string> {
+  if (path === '-' && io.stdin.isTTY) io.stderr.write(`reading ${what}; Ctrl-D ends it\n`);
   const chunks: Buffer[] = [];
   let size = 0;
   try {
@@ -38,7 +41,7 @@ export const SECRET_HELP = `  --secret-file <path>    file with the secret, - fo
 /** The secrets that were given, the main one first; none is no error. */
 export async function readSecrets(
   { 'secret-file': files }: { readonly 'secret-file'?: string[] | undefined },
-  io: Pick<Io, 'stdin' | 'env'>,
+  io: Input & Pick<Io, 'env'>,
 ): Promise<string[]> {
   if (files === undefined) {
     const given = io.env[VARIABLE];
@@ -59,7 +62,7 @@ export const withoutNewline = (text: string): string => text.replace(/\r?\n$/, '
 /** The secrets of a command that cannot do without. */
 export async function requireSecrets(
   options: { readonly 'secret-file'?: string[] | undefined },
-  io: Pick<Io, 'stdin' | 'env'>,
+  io: Input & Pick<Io, 'env'>,
 ): Promise<[string, ...string[]]> {
   const [first, ...rest] = await readSecrets(options, io);
   if (first === undefined) throw usageError(`needs the secret: --secret-file or ${VARIABLE}`);

@@ -46,14 +46,12 @@ async function execute(options: Options, source: PluginSource): Promise<void> {
 
 async function start(options: Options, source: PluginSource): Promise<void> {
   // The dump must not load any of this: Kong waits for it while it starts.
-  const [{ log, logEvents }, { serve }, { dieOfErrors, endWhenDone }] = await Promise.all([
-    import('../log.ts'),
-    import('./index.ts'),
-    import('./lifecycle.ts'),
-  ]);
+  const [{ log, logEvents, logStorage }, { serve }, { dieOfErrors, endWhenDone }] =
+    await Promise.all([import('../log.ts'), import('./index.ts'), import('./lifecycle.ts')]);
   log.level = options.logLevel;
   dieOfErrors(log);
   logEvents(log);
+  logStorage(log);
   const server = await serve({ plugin: await source.plugin(), socket: options.socket, log });
   // The child of no one, as under a supervisor or in a container, has no parent to lose.
   const followParent = !options.detached && process.ppid > 1;

@@ -5,7 +5,7 @@ import { Client } from 'pg';
 import { KeyRing } from '../../lib/keys.ts';
 import type { Session } from '../../lib/session.ts';
 import { DataCodec } from '../../lib/token.ts';
-import { HOUR, newSession, openNode, signIn as begin } from '../support/nodes.ts';
+import { signIn as signInAt, HOUR, newSession, openNode } from '../support/nodes.ts';
 import type { TestNode } from '../support/nodes.ts';
 import { startPostgres } from '../support/postgres.ts';
 import type { Postgres } from '../support/postgres.ts';
@@ -93,4 +93,4 @@ export class Scene {
 export const signIn = (
   node: TestNode,
   fields: Parameters<typeof newSession>[0] = {},
-): Promise<Session> => begin(node, newSession({ realm: REALM, ...fields }), HOUR);
+): Promise<Session> => signInAt(node, newSession({ realm: REALM, ...fields }), HOUR);

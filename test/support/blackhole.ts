@@ -60,7 +60,11 @@ export class Blackhole {
 
   /** Cuts all connections with a TCP reset. */
   reset(): void {
-    for (const socket of this.#sockets) socket.resetAndDestroy();
+    for (const socket of this.#sockets) {
+      // libuv refuses to reset a socket that is shutting down, and node then keeps it for ever, past its own exit.
+      if (socket.writableEnded) socket.destroy();
+      else socket.resetAndDestroy();
+    }
   }
 
   async close(): Promise<void> {

@@ -7,7 +7,7 @@ import { noteOn } from './notes.ts';
 import { DATABASE_REFERENCE, judgeSecret } from './secret.ts';
 import { defaultOf, problemOf, withinRange } from './values.ts';
 
-export type Outcome = 'same' | 'renamed' | 'changed' | 'dropped';
+type Outcome = 'same' | 'renamed' | 'changed' | 'dropped';
 
 /** What becomes of one field of the bundled plugin's configuration. */
 export interface FieldReport {

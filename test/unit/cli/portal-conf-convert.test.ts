@@ -3,7 +3,6 @@ import { test } from 'node:test';
 import { convert } from '../../../lib/cli/bundled/convert.ts';
 import type { Conversion, FieldReport } from '../../../lib/cli/bundled/convert.ts';
 import type { Fields, Found } from '../../../lib/cli/bundled/found.ts';
-import { FIELDS } from '../../../lib/fields.ts';
 
 const SECRET = '{vault://env/session-secret}';
 const STRONG = 'Xk3v9Qp7Lr2Tz8Ws5Yb1Nc6Md4Fg0HjKEaRiUo';
@@ -65,9 +64,7 @@ test('old names become new ones', () => {
   }
 });
 
-const hasAll = 'remember' in FIELDS && 'cookie_renew' in FIELDS;
-
-test('fields of a persistent cookie, of headers and of renewal', { skip: !hasAll }, () => {
+test('fields of a persistent cookie, of headers and of renewal', () => {
   const same = {
     remember: true,
     remember_cookie_name: 'keep',
@@ -148,6 +145,14 @@ test('what a prefix of a cookie forbids is left out', () => {
   const { config, fields } = of(host);
   assert.deepEqual(config, { secret: SECRET, cookie_name: '__Host-x' });
   assert.equal(fields.filter(({ outcome }) => outcome === 'dropped').length, 3);
+});
+
+test('two cookies of one name', () => {
+  const both = { remember: true, remember_cookie_name: 'x', cookie_name: 'x' };
+  assert.deepEqual(of(both).config, { secret: SECRET, remember: true, cookie_name: 'x' });
+  const impossible = { remember: true, cookie_name: 'remember' };
+  assert.equal(of(impossible).config, undefined);
+  assert.deepEqual(codes(impossible), ['impossible']);
 });
 
 test('storage kong gets a database', () => {
