@@ -7,12 +7,14 @@ import {
   HOUR,
   newSession,
   openNode,
+  remembered,
   signIn,
   statementsOf,
   until,
   use,
   whose,
 } from '../support/nodes.ts';
+import type { TestNode } from '../support/nodes.ts';
 import { startPostgres } from '../support/postgres.ts';
 import type { Postgres } from '../support/postgres.ts';
 
@@ -80,6 +82,19 @@ test('touches are one statement for many sessions, and heap-only updates', async
   assert.ok(heapOnly >= 1900, `${heapOnly} of 2000`);
 });
 
+/** A sign-in with a persistent session under a limit, what it restores, and the ends that users choose. */
+async function remember(node: TestNode, consumerId: string, round: number): Promise<void> {
+  const { storage, backend } = node;
+  const limit = { sessions: 3, policy: round % 2 ? 'refuse' : 'evict-oldest' } as const;
+  const begun = await remembered(node, { consumerId }, limit);
+  const restored = await storage.restore(begun.remember, newSession(), HOUR);
+  assert.ok(restored);
+  use(node, restored, 0, HOUR, 0);
+  await backend.touches.flush();
+  assert.ok(await storage.endByHandle(whose(consumerId), restored.handle));
+  assert.equal((await storage.endOthers(whose(consumerId), undefined)).count, 1);
+}
+
 test('no statement on the path of a request reads the whole table', async () => {
   await sql.query(`insert into sessions (key, handle, family, kind, generation, consumer_id, audience, realm, data,
       authenticated_at, started_at, renewed_at, seen_at, expires_at)
@@ -89,17 +104,18 @@ test('no statement on the path of a request reads the whole table', async () => 
   const { scans } = await counts();
   const node = openNode(url, { cacheTtl: 0 });
   const { storage, backend } = node;
-  const session = await signIn({ storage }, newSession(), HOUR);
   // The sixth execution of a prepared statement may have another plan, for any parameters.
   for (let round = 0; round < 8; round++) {
+    const session = await signIn(node, newSession(), HOUR);
     await storage.load(session);
-    const renewed = await storage.renew({ ...session, generation: round }, HOUR);
-    assert.equal(renewed?.generation, round + 1);
-    use({ storage }, renewed, round + 1, HOUR, 0);
+    const renewed = await storage.renew(session, HOUR);
+    assert.equal(renewed?.generation, 1);
+    use(node, renewed, 1, HOUR, 0);
     await backend.touches.flush();
-    await signIn({ storage }, newSession(), HOUR, newSession() as Session);
+    await signIn(node, newSession(), HOUR, newSession() as Session);
     await storage.end(newSession());
     await storage.list(whose(session.consumerId));
+    await remember(node, session.consumerId, round);
     await backend.store.prune(1000);
   }
   await node.close();

@@ -3,6 +3,7 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { openBackend } from '../../lib/backend.ts';
 import type { Backend, BackendOptions } from '../../lib/backend.ts';
+import type { SessionLimit } from '../../lib/config.ts';
 import { openDatabase } from '../../lib/database.ts';
 import type { Database, DatabaseOptions, QueryEvent } from '../../lib/database.ts';
 import { openServerStorage } from '../../lib/server-storage.ts';
@@ -106,6 +107,7 @@ export const REMEMBER_REALM = 'remember kong session_guard';
 export async function remembered(
   { storage }: Pick<TestNode, 'storage'>,
   fields: Partial<NewSession> = {},
+  limit?: SessionLimit,
 ): Promise<{ readonly session: Session; readonly remember: Session }> {
   const session = newSession(fields);
   const { consumerId, credentialId, family } = session;
@@ -123,7 +125,7 @@ export async function remembered(
       lifetime: { rolling: 7 * 86_400_000, absolute: 30 * 86_400_000 },
     },
     replaces: [],
-    limit: undefined,
+    limit,
   });
   if (!begun?.remember) throw new Error('no persistent session was stored');
   return { session: begun.session, remember: begun.remember };
