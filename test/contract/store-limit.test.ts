@@ -124,6 +124,7 @@ test('a session that was never presented goes before any that was', async () => 
   ];
   const renewed = await signIn(node, newSession({ consumerId }), HOUR);
   await node.storage.renew(renewed, HOUR);
+  await table.alter(renewed, `seen_at = now() - interval '40 min'`);
   await begin({ consumerId }, [3, 'evict-oldest']);
   assert.deepEqual(await alive([old, renewed, ...robots]), [true, true, false, false]);
 });

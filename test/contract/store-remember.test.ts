@@ -403,6 +403,19 @@ test('a restored session does the same for the persistent cookie’s next genera
   assert.notEqual((await other.storage.load(remember))?.confirmedAt, undefined);
 });
 
+test('a generation of the persistent cookie that is issued meanwhile is not confirmed', async () => {
+  const { session, remember } = await begin();
+  await table.sql.query('begin');
+  await table.alter(remember, 'generation = 1');
+  use(node, session, 0, HOUR, 0);
+  const flushed = node.backend.touches.flush();
+  await until(isWaiting);
+  await table.sql.query('commit');
+  await flushed;
+  assert.notEqual((await other.storage.load(session))?.confirmedAt, undefined);
+  assert.equal((await other.storage.load(remember))?.confirmedAt, undefined);
+});
+
 test('sessions and remember rows of one batch are confirmed and seen, each as it was used', async () => {
   const { session, remember } = await begin();
   const lone = (await begin()).session;

@@ -110,6 +110,21 @@ test('a first presentation is written within 50 ms, together with others', async
   );
 });
 
+test('a use that prolongs nothing is noted only where it presents a generation first', async (context) => {
+  const { touches, written } = open(context);
+  const quiet = { ...use(3, 0), prolongs: false };
+  mock.timers.tick(500);
+  touches.note(session({ key: 'known' }), quiet);
+  touches.note(session({ key: 'new', confirmedAt: undefined }), quiet);
+  await pass(2000);
+  assert.deepEqual(
+    written.flatMap(({ touches: batch }) =>
+      batch.map(({ key, seenAt, confirmed }) => [key, seenAt, confirmed]),
+    ),
+    [['new', START, { generation: 3, at: START + 500 }]],
+  );
+});
+
 test('the use of a predecessor confirms nothing', async (context) => {
   const { touches, written } = open(context);
   touches.note(session({ confirmedAt: undefined }), use(2, 0));
