@@ -5,7 +5,17 @@ import { Client } from 'pg';
 import { SessionError } from '../../lib/errors.ts';
 import { openDatabase } from '../../lib/database.ts';
 import { Blackhole } from '../support/blackhole.ts';
-import { HOUR, newSession, openNode, signIn, until, untilTrusted, use } from '../support/nodes.ts';
+import {
+  HOUR,
+  newSession,
+  openNode,
+  remembered,
+  signIn,
+  until,
+  untilTrusted,
+  use,
+  whose,
+} from '../support/nodes.ts';
 import type { NodeOptions, TestNode } from '../support/nodes.ts';
 import { startPostgres } from '../support/postgres.ts';
 import type { Postgres } from '../support/postgres.ts';
@@ -48,11 +58,17 @@ function start(options: NodeOptions = {}): TestNode {
 /** All operations that ask the store reject as they promise. */
 async function assertUnavailable({ storage }: TestNode): Promise<void> {
   const session = { ...newSession(), generation: 0 } as Parameters<typeof storage.renew>[0];
+  const mine = whose(session.consumerId);
   for (const work of [
     () => storage.load(session),
     () => signIn({ storage }, newSession(), HOUR),
+    () => remembered({ storage }, {}, { sessions: 1, policy: 'refuse' }),
     () => storage.renew(session, HOUR),
+    () => storage.restore(session, newSession(), HOUR),
     () => storage.end(session),
+    () => storage.list(mine),
+    () => storage.endByHandle(mine, session.handle),
+    () => storage.endOthers(mine, undefined),
   ]) {
     await assert.rejects(work, UNAVAILABLE);
   }

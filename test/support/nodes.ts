@@ -101,9 +101,10 @@ export async function signIn(
   return begun.session;
 }
 
+export const MONTH = { rolling: 7 * 86_400_000, absolute: 30 * 86_400_000 };
 export const REMEMBER_REALM = 'remember kong session_guard';
 
-/** A sign-in with a persistent session beside it, for a week and a month at most. */
+/** A sign-in with a persistent session beside it, of MONTH. */
 export async function remembered(
   { storage }: Pick<TestNode, 'storage'>,
   fields: Partial<NewSession> = {},
@@ -122,7 +123,7 @@ export async function remembered(
         kind: 'remember',
         realm: REMEMBER_REALM,
       }),
-      lifetime: { rolling: 7 * 86_400_000, absolute: 30 * 86_400_000 },
+      lifetime: MONTH,
     },
     replaces: [],
     limit,

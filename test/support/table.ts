@@ -30,6 +30,10 @@ export class Table {
     return rows[0]?.value;
   }
 
+  async remove(session: Keyed): Promise<void> {
+    await this.sql.query('delete from sessions where key = $1', [keyOf(session)]);
+  }
+
   /** How many rows there are of a family. */
   async count(family: string): Promise<number> {
     const { rows } = await this.sql.query('select from sessions where family = $1', [family]);
