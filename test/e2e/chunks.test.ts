@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { isDeletion, parseSetCookie, type Reply } from '../support/client.ts';
+import { echoOf, isDeletion, parseSetCookie, type Reply } from '../support/client.ts';
 import { assertDeleted, assertDenied, assertNoSet, assertOk } from './support/assertions.ts';
 import { type Person, Scene } from './support/scene.ts';
 
@@ -62,17 +62,17 @@ describe('cookies of a size', { concurrency: 6 }, () => {
   test('S-124: a smaller session takes the surplus cookies away', async () => {
     const site = await scene.setUp({ storage: 'cookie', cookie_same_site: 'Lax' });
     const person = await longPerson(6000);
-    const before = await site.signIn(person);
+    const earlier = await site.signIn(person);
     const headers = { apikey: scene.alice.keys[0].key };
-    const reply = await site.browser().ask({ headers, cookie: pairsOf(before.reply) });
+    const reply = await site.browser().ask({ headers, cookie: pairsOf(earlier.reply) });
     assertOk(reply, scene.alice);
     assert.deepEqual(namesOf(reply), ['session', 'session2', 'session3']);
     const [kept = '', ...surplus] = reply.setCookies;
     assert.equal(isDeletion(kept), false);
-    assertDeleted({ ...reply, setCookies: surplus }, before.reply.setCookies.slice(1));
+    assertDeleted({ ...reply, setCookies: surplus }, earlier.reply.setCookies.slice(1));
     assertOk(await site.browser().ask({ cookie: kept.split(';')[0] ?? '' }), scene.alice);
     // A browser that has not heard of the deletions.
-    const stale = [kept.split(';')[0] ?? '', ...pairsOf(before.reply).slice(1)];
+    const stale = [kept.split(';')[0] ?? '', ...pairsOf(earlier.reply).slice(1)];
     assertOk(await site.browser().ask({ cookie: stale }), scene.alice);
   });
 
@@ -93,6 +93,17 @@ describe('cookies of a size', { concurrency: 6 }, () => {
     const logout = await site.browser().ask({ ...LOGOUT, cookie: pairsOf(reply) });
     assert.equal(logout.status, 200);
     assertDeleted(logout, reply.setCookies);
+  });
+
+  test('S-091: none of them reaches the upstream, and the others do', async () => {
+    const site = await scene.setUp({ storage: 'cookie' });
+    const person = await longPerson(6000);
+    const [first = '', second = '', third = ''] = pairsOf((await site.signIn(person)).reply);
+    const cookie = ['a=1', first, 'b="2, 3"', second, 'c=3', third, 'session10=x'];
+    const reply = await site.browser().ask({ cookie });
+    assertOk(reply, person);
+    const { cookie: left } = echoOf(reply).headers;
+    assert.equal(left, 'a=1; b="2, 3"; c=3; session10=x');
   });
 
   test('S-122: a session of several cookies without one of them is none', async () => {

@@ -92,6 +92,22 @@ describe('another secret', { concurrency: 6 }, () => {
       }
     });
   }
+
+  test('S-158: a fallback may be a vault reference', async (t) => {
+    const reference = scene.kong.vaultReference;
+    if (reference === undefined) return t.skip('needs KONG_VAULT_REFERENCE');
+    const host = `${scene.name('vault')}.app.test`;
+    const shared = { storage: 'cookie' };
+    const old = await scene.setUp({ ...shared, secret: reference }, { host, path: '/old' });
+    const fresh = { secret: newSecret(), secret_fallbacks: [reference] };
+    const site = await scene.setUp({ ...shared, ...fresh }, { host, path: '/new' });
+    const { browser } = await old.signIn(scene.alice);
+    const reply = await browser.get('/new');
+    assertOk(reply, scene.alice);
+    assert.equal(reply.setCookies.length, 1, 'sealed anew');
+    const shown = JSON.stringify(await scene.admin.read(`/plugins/${site.plugin.id}`));
+    assert.ok(shown.includes(reference), 'the Admin API shows the reference');
+  });
 });
 
 /** What the header of a token says about the secret that sealed it. */

@@ -62,7 +62,7 @@ describe('users look after their own sessions', { concurrency: 8 }, () => {
       sessions.filter(({ current }) => current).map((session) => session.user_agent),
       ['browser 2'],
     );
-    assert.deepEqual(sessions.map((session) => session.user_agent).toSorted(), [
+    assert.deepEqual(sessions.map((session) => session.user_agent ?? '').toSorted(), [
       'browser 0',
       'browser 1',
       'browser 2',
