@@ -79,12 +79,6 @@ describe('attributes of the cookie', { concurrency: 8 }, () => {
       assertDeleted(logout, reply.setCookies);
     });
 
-    test(`S-154 ${storage}: Default leaves SameSite to the browser`, async () => {
-      const site = await scene.setUp({ storage, cookie_same_site: 'Default' });
-      const { reply } = await site.signIn(scene.alice);
-      assert.equal(parseSetCookie(reply.setCookies[0] ?? '').attributes.has('samesite'), false);
-    });
-
     test(`S-152 ${storage}: the old names mean what they meant`, async () => {
       const site = await scene.setUp({
         storage,
