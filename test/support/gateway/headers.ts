@@ -63,8 +63,8 @@ const sameName = (a: string, b: string): boolean => a.toLowerCase() === b.toLowe
  * leaves as an empty value; numbers and booleans become text; CR, LF and NUL are percent-encoded by nginx.
  */
 export function headerValues(value: LuaValue): string[] {
-  if (isTable(value)) return sequence(value).map((element) => encodeControls(scalar(element)));
-  return [encodeControls(scalar(value))];
+  const all = isTable(value) ? sequence(value) : [value];
+  return all.map((one) => encodeControls(scalar(one)) || ' ');
 }
 
 /** Lua's tostring of what validate_header lets through. */
@@ -89,4 +89,11 @@ export function grouped(pairs: readonly (readonly [string, LuaValue])[]): LuaTab
     else table.set(key, [earlier, value]);
   }
   return table;
+}
+
+/** A Content-Type with nginx's `charset UTF-8`, where it is one of charset_types and names none. */
+export function withCharset(type: string): string {
+  const isText =
+    /^text\/(html|xml|plain|vnd\.wap\.wml)$|^application\/(javascript|rss\+xml)$/i.test(type);
+  return isText ? `${type}; charset=UTF-8` : type;
 }
