@@ -62,17 +62,17 @@ describe('cookies of a size', { concurrency: 6 }, () => {
   test('S-124: a smaller session takes the surplus cookies away', async () => {
     const site = await scene.setUp({ storage: 'cookie', cookie_same_site: 'Lax' });
     const person = await longPerson(6000);
-    const before = await site.signIn(person);
+    const earlier = await site.signIn(person);
     const headers = { apikey: scene.alice.keys[0].key };
-    const reply = await site.browser().ask({ headers, cookie: pairsOf(before.reply) });
+    const reply = await site.browser().ask({ headers, cookie: pairsOf(earlier.reply) });
     assertOk(reply, scene.alice);
     assert.deepEqual(namesOf(reply), ['session', 'session2', 'session3']);
     const [kept = '', ...surplus] = reply.setCookies;
     assert.equal(isDeletion(kept), false);
-    assertDeleted({ ...reply, setCookies: surplus }, before.reply.setCookies.slice(1));
+    assertDeleted({ ...reply, setCookies: surplus }, earlier.reply.setCookies.slice(1));
     assertOk(await site.browser().ask({ cookie: kept.split(';')[0] ?? '' }), scene.alice);
     // A browser that has not heard of the deletions.
-    const stale = [kept.split(';')[0] ?? '', ...pairsOf(before.reply).slice(1)];
+    const stale = [kept.split(';')[0] ?? '', ...pairsOf(earlier.reply).slice(1)];
     assertOk(await site.browser().ask({ cookie: stale }), scene.alice);
   });
 

@@ -14,7 +14,7 @@ const settings: WrittenCookie = {
   priority: undefined,
   maxAge: undefined,
 };
-const isOurs = (value: string) => /^ours/.test(value);
+const isOurs = (value: string) => value.startsWith('ours');
 const find = (header: string, name = 'session') => findOwnCookies(header, name, isOurs);
 const nothing = find('');
 
