@@ -12,18 +12,10 @@ import { type Gateway, type GatewayOptions, startGateway } from '../support/gate
 import { luaLength } from '../support/gateway/lua.ts';
 import { ConnectionPool } from '../support/gateway/rpc/pool.ts';
 import { ProtobufPeer } from './traces/protobuf-peer.ts';
-import { type Call, ScriptedServer } from './traces/scripted.ts';
+import { type Call, PROBE, ScriptedServer } from './traces/scripted.ts';
 import { type Upstream, startUpstream } from './traces/upstream.ts';
 
 /** What the stand-in does when the plugin server fails: kong-protocol.md B.6, row by row. */
-
-const PROBE = {
-  Name: 'probe',
-  Version: '1.0.0',
-  Priority: 1005,
-  Phases: ['access'],
-  Schema: { name: 'probe', fields: [{ config: { type: 'record', fields: [] } }] },
-};
 
 interface Setting {
   readonly server: ScriptedServer;

@@ -1,29 +1,25 @@
-import { type Server, type Socket, createServer } from 'node:net';
+import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { type Item, fieldOf, messageOf } from './protobuf-trace.ts';
 import { canonical, frameOf, parseFields, varint, varintValue } from './protobuf-wire.ts';
+import { UnixServer } from './unix-server.ts';
 
 /** Plays the recorded plugin server over ProtoBuf:1: each connection of the trace by a connection of Kong's. */
 export class ProtobufPeer {
   readonly faults: string[] = [];
   /** Configurations of the starts, own and recorded. */
   readonly configs: { readonly own: string; readonly recorded: string }[] = [];
-  readonly #server: Server;
-  readonly #sockets = new Set<Socket>();
+  #server: UnixServer | undefined;
   readonly #conversations = new Map<Socket, FrameQueue>();
   /** Recorded connections that no connection of Kong plays yet. */
   #waiting: Item[][] = [];
   /** Ids for instances that must be known before the trace begins. */
   #ids: number[] | undefined;
 
-  private constructor() {
-    this.#server = createServer({ allowHalfOpen: true }, (socket) => this.#accept(socket));
-  }
-
   static async listen(path: string): Promise<ProtobufPeer> {
     const peer = new ProtobufPeer();
-    await new Promise<void>((resolve) => peer.#server.listen(path, resolve));
+    peer.#server = await UnixServer.listen(path, (socket) => peer.#accept(socket));
     return peer;
   }
 
@@ -57,17 +53,12 @@ export class ProtobufPeer {
   }
 
   async close(): Promise<void> {
-    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
-    for (const socket of this.#sockets) socket.destroy();
-    await closed;
+    await this.#server?.close();
   }
 
   #accept(socket: Socket): void {
     const queue = new FrameQueue(socket);
-    this.#sockets.add(socket);
     this.#conversations.set(socket, queue);
-    socket.on('close', () => this.#sockets.delete(socket));
-    socket.on('error', () => socket.destroy());
     if (this.#ids === undefined) this.#next(queue);
     else void this.#prepareOn(queue, this.#ids);
   }
@@ -235,10 +226,7 @@ class FrameQueue {
       this.#ended = true;
       this.#wake?.();
     };
-    socket.on('end', () => {
-      socket.end();
-      end();
-    });
+    socket.on('end', end);
     socket.on('close', end);
   }
 
