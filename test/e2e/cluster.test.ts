@@ -65,7 +65,7 @@ describe('several nodes', { concurrency: 4 }, () => {
     );
   });
 
-  test('a session of one node is one of the other at once', async () => {
+  test('S-049: a session of one node is one of the other at once', async () => {
     const site = await scene.setUp({ storage: 'kong' });
     const { browser } = await site.signIn(scene.alice);
     for (const node of scene.kong.nodes) {
