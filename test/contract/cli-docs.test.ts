@@ -12,6 +12,7 @@ import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { KeyRing } from '../../lib/keys.ts';
+import { NAME } from '../../lib/schema.ts';
 import { TokenCodec } from '../../lib/token.ts';
 import { Scene, signIn } from './cli-scene.ts';
 
@@ -34,9 +35,13 @@ async function folderOf(context: TestContext): Promise<string> {
   return folder;
 }
 
+/** As much of an Admin API as the page needs: a gateway that still has the bundled plugin. */
 async function adminUrl(context: TestContext): Promise<string> {
-  const server = createServer((_, response) => {
-    response.end(JSON.stringify({ data: [{ name: 'session', config: { storage: 'cookie' } }] }));
+  const root = { version: '3.9.1', plugins: { available_on_server: { [NAME]: {} } } };
+  const plugins = { data: [{ id: '1', name: 'session', config: { storage: 'cookie' } }] };
+  const server = createServer(({ url = '' }, response) => {
+    const answer = url === '/' ? root : url.startsWith('/plugins') ? plugins : { data: [] };
+    response.end(JSON.stringify(answer));
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
