@@ -210,7 +210,7 @@ test('a server that never knows its instances is a defect that is told', async (
   assert.match(lastLine(setting), /does not know the instances it started/);
 });
 
-test('one request starts the instance, those beside it look again every 100 ms', async (t) => {
+test('one request starts the instance, those beside it wait for it', async (t) => {
   const { server, get } = await setUp(t);
   server.onStart = (call) => void sleep(30).then(() => call.reply({ Id: 'a' }));
   assert.deepEqual(await Promise.all([get(), get(), get()]), [PASSES, PASSES, PASSES]);

@@ -57,10 +57,9 @@ function answerBody(exchange: Exchange, exit: Exit): Answer {
 /** kong_error_handler: the format of Accept, else of Content-Type, else plain text (error_handlers.lua). */
 export function handledError(exchange: Exchange, status: number): Exit {
   const format = exchange.header('accept') ?? exchange.header('content-type') ?? 'text/plain';
-  const error = errorExit({ status }, format, exchange.requestId);
-  return status === 494
-    ? errorExit({ status: 400, message: TOO_LARGE }, format, exchange.requestId)
-    : error;
+  // 494 is nginx's own; the client gets 400 with its message.
+  const fault = status === 494 ? { status: 400, message: TOO_LARGE } : { status };
+  return errorExit(fault, format, exchange.requestId);
 }
 
 const TOO_LARGE = 'Request header or cookie too large';

@@ -35,12 +35,11 @@ export class Headers {
 
   /** Replaces every line of that name, at the place of the first; no values remove it. */
   set(name: string, values: readonly string[]): void {
-    const at = this.#lines.findIndex(([own]) => sameName(own, name));
-    const kept = this.#lines.map(([own]) => !sameName(own, name));
     const fresh = values.map((value): HeaderLine => [name, value]);
-    const before = this.#lines.slice(0, Math.max(0, at)).filter((_, i) => kept[i]);
-    const after = this.#lines.slice(Math.max(0, at)).filter((_, i) => kept[Math.max(0, at) + i]);
-    this.#lines = at === -1 ? [...this.#lines, ...fresh] : [...before, ...fresh, ...after];
+    const at = this.#lines.findIndex(([own]) => sameName(own, name));
+    const before = at === -1 ? this.#lines : this.#lines.slice(0, at);
+    const behind = at === -1 ? [] : this.#lines.slice(at);
+    this.#lines = [...before, ...fresh, ...behind.filter(([own]) => !sameName(own, name))];
   }
 
   add(name: string, values: readonly string[]): void {
