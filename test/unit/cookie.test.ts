@@ -137,6 +137,21 @@ test('a shorter value deletes the chunks of a longer one before it', () => {
   );
 });
 
+test('cookies of other applications that look like our chunks stay', () => {
+  const two = header(setCookies(settings, `ours${'x'.repeat(5000)}`, nothing));
+  const found = find(`${two}; session3=theirs; session9=theirs`);
+  assert.equal(found.rest, 'session3=theirs; session9=theirs');
+  assert.equal(deleteCookies(settings, found).length, 2);
+});
+
+test('the same cookie twice is one', () => {
+  assert.deepEqual(find('session=ours1; session=ours1; a=1'), {
+    values: ['ours1'],
+    chunks: [],
+    rest: 'a=1',
+  });
+});
+
 test('only the first few cookies of our name are tried, all are kept from the upstream', () => {
   const many = Array.from({ length: 20 }, (_, index) => `session=ours${index}`).join('; ');
   const found = find(`${many}; a=1`);
