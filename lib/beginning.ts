@@ -8,7 +8,8 @@ import type { Consumer } from './consumers.ts';
 import { entryOf } from './entry.ts';
 import { isStoreUnavailable, SessionError } from './errors.ts';
 import { report } from './events.ts';
-import { keyOf, otherEntries } from './presence.ts';
+import type { OwnCookies } from './cookie.ts';
+import { keyOf, openTokens, otherEntries, provenSessions } from './presence.ts';
 import type { Found, Guard, Presence } from './presence.ts';
 import type { Request } from './request.ts';
 import type { Session, SessionData } from './session.ts';
@@ -42,7 +43,7 @@ export async function begin(
     // An earlier user's cookie would be good again with the next request: then rather refuse this one.
     if (isStoreUnavailable(error) && hadTokens) throw error;
     report(error.code === 'ERR_TOO_LARGE' ? 'session_too_large' : 'login_without_session');
-    return { cookies: await deletions(guard, request, presence) };
+    return { cookies: await farewell(guard, request, presence) };
   }
 }
 
@@ -55,7 +56,7 @@ async function store(
   const { config, storage, channels } = guard;
   const ids = { session: newId(), remember: newId() };
   const make = await blueprint(guard, request, newcomer);
-  const replaces = earlierSessions(presence);
+  const replaces = await provenSessions(guard, presence);
   const beginning: Beginning = {
     session: make(channels.session, ids.session),
     lifetime: config.lifetime,
@@ -72,7 +73,7 @@ async function store(
   for (const { handle } of replaces) report('session_replaced', { handle });
   if (begun === null) {
     report('session_limit');
-    return { cookies: await deletions(guard, request, presence) };
+    return { cookies: await farewell(guard, request, presence) };
   }
   report('session_created', { handle: begun.session.handle });
   const write = (channel: Channel, found: Found, id: string, session: Session) => {
@@ -141,24 +142,20 @@ function storedSubject({ subject }: Config, consumer: Consumer): string | undefi
   return digest.subarray(0, 16).toString('base64url');
 }
 
-function earlierSessions({ session, remember }: Presence): Session[] {
-  const proofs = [session.proof, remember?.proof];
-  const families = new Map(
-    proofs.flatMap((proof) => (proof ? [[proof.session.family, proof.session] as const] : [])),
-  );
-  return [...families.values()];
-}
-
-async function deletions(
-  { channels, storage }: Guard,
+/** Set-Cookie lines that leave the browser nothing of this audience. */
+export async function farewell(
+  guard: Guard,
   request: Request,
   { session, remember }: Presence,
 ): Promise<string[]> {
-  const now = storage.now();
+  const { channels, storage } = guard;
+  const without = async (channel: Channel, own: OwnCookies): Promise<string[]> => {
+    const tokens = await openTokens(channel, own, storage.now());
+    const others = otherEntries(guard, channel, tokens);
+    return writeCookies(channel, request, own, others, storage.now());
+  };
   return [
-    ...(await writeCookies(channels.session, request, session.own, [], now)),
-    ...(channels.remember && remember
-      ? await writeCookies(channels.remember, request, remember.own, [], now)
-      : []),
+    ...(await without(channels.session, session.own)),
+    ...(channels.remember && remember ? await without(channels.remember, remember.own) : []),
   ];
 }

@@ -38,7 +38,8 @@ interface Known {
 export class Consumers {
   readonly #known = new LRUCache<string, Known>({ max: 50_000 });
   readonly #running = new Map<string, Promise<Consumer | 'gone'>>();
-  #control: string | undefined;
+  /** The last two that were found: one of them is not the one in question. */
+  #controls: readonly string[] = [];
 
   /** What is known without asking; `undefined` when it is time to ask. Times in milliseconds. */
   peek(id: string, ttl: number, now: number): Consumer | undefined {
@@ -48,7 +49,7 @@ export class Consumers {
 
   /**
    * Asks Kong. A consumer counts as gone only if another one, known to exist, can be found at that moment: `control`
-   * (the request's anonymous consumer) or the last one that was found. While that is undecided `last`, what the
+   * (the request's anonymous consumer) or one that was found lately. While that is undecided `last`, what the
    * session knows, holds for a few seconds more.
    */
   async check(last: Consumer, question: Question): Promise<Consumer | 'gone'> {
@@ -67,15 +68,14 @@ export class Consumers {
   async #ask(last: Consumer, question: Question): Promise<Consumer | 'gone'> {
     const { id } = last;
     const { now, ttl, lookUp } = question;
-    const consumer = await lookUp(id);
-    if (consumer !== undefined) {
-      this.#known.set(id, { consumer, checkedAt: now });
-      this.#control = id;
-      return consumer;
-    }
-    const control = (await question.control()) ?? this.#control;
+    const found = await lookUp(id);
+    if (found !== undefined) return this.#remember(found, now);
+    const control = (await question.control()) ?? this.#controls.find((known) => known !== id);
     const isKongAnswering =
       control !== undefined && control !== id && (await lookUp(control)) !== undefined;
+    // Asked once more: a moment's failure before Kong's database answered the control is no absence.
+    const again = isKongAnswering ? await lookUp(id) : undefined;
+    if (again !== undefined) return this.#remember(again, now);
     if (isKongAnswering) {
       this.#known.delete(id);
       return 'gone';
@@ -83,5 +83,12 @@ export class Consumers {
     report('consumer_undecided');
     this.#known.set(id, { consumer: last, checkedAt: now - ttl + Math.min(ttl, RETRY) });
     return last;
+  }
+
+  #remember(consumer: Consumer, checkedAt: number): Consumer {
+    this.#known.set(consumer.id, { consumer, checkedAt });
+    const [newest] = this.#controls;
+    if (newest !== consumer.id) this.#controls = [consumer.id, ...(newest ? [newest] : [])];
+    return consumer;
   }
 }

@@ -6,57 +6,33 @@ import { SessionError } from './errors.ts';
 const MAX_COOKIE = 4096;
 const MAX_CHUNKS = 9;
 
-/**
- * The values of all cookies called exactly `name`, in the order of the header (RFC 6265 4.2.1). Nothing is
- * decoded, unquoted or trimmed but the SP and HTAB before a pair; nameless cookies belong to nobody. A lenient reading
- * here is how `__Host-` was defeated elsewhere (security.md: CVE-2023-23934, "Cookie Chaos").
- */
-function cookieValues(header: string, name: string): string[] {
-  const values: string[] = [];
-  // Most headers do not hold the name at all; this spares them the splitting.
-  if (!header.includes(name)) return values;
-  for (const pair of header.split(';')) {
-    const start = skipBlanks(pair, 0);
-    if (!pair.startsWith(name, start) || pair[start + name.length] !== '=') continue;
-    values.push(pair.slice(start + name.length + 1));
-  }
-  return values;
+interface Pair {
+  /** As it stands between the semicolons. */
+  readonly text: string;
+  readonly name: string;
+  readonly value: string;
 }
 
 /**
- * The header without the cookies that `isOurs` names, every other octet as it was; `undefined` where none of
- * ours is in it, `''` where nothing else is.
+ * The pairs of a Cookie header in order (RFC 6265 4.2.1). Nothing is decoded, unquoted or trimmed but the SP and HTAB
+ * before a pair; a nameless cookie has the name `''` and belongs to nobody. A lenient reading here is how `__Host-`
+ * was defeated elsewhere (security.md: CVE-2023-23934, "Cookie Chaos").
  */
-function stripCookies(
-  header: string,
-  isOurs: (name: string, value: string) => boolean,
-): string | undefined {
-  const pairs = header.split(';');
-  const kept = pairs.filter((pair) => {
-    const [name, value] = splitPair(pair);
-    return !isOurs(name, value);
+const pairsOf = (header: string): Pair[] =>
+  header.split(';').map((text) => {
+    const equals = text.indexOf('=');
+    if (equals === -1) return { text, name: '', value: '' };
+    return { text, name: text.slice(skipBlanks(text), equals), value: text.slice(equals + 1) };
   });
-  if (kept.length === pairs.length) return undefined;
-  return kept.join(';').replace(/^[ \t]+/, '');
-}
 
-function splitPair(pair: string): [name: string, value: string] {
-  const equals = pair.indexOf('=');
-  if (equals === -1) return ['', ''];
-  return [pair.slice(skipBlanks(pair, 0), equals), pair.slice(equals + 1)];
-}
-
-function skipBlanks(text: string, from: number): number {
-  let index = from;
+function skipBlanks(text: string): number {
+  let index = 0;
   while (text[index] === ' ' || text[index] === '\t') index++;
   return index;
 }
 
 /** `session`, `session2` … `session9`: the names the bundled plugin gives its chunks too. */
 const chunkName = (name: string, index: number): string => (index === 1 ? name : `${name}${index}`);
-
-const isChunkOf = (name: string, candidate: string): boolean =>
-  candidate.startsWith(name) && /^[2-9]$/.test(candidate.slice(name.length));
 
 /** Settings of a cookie for one request: whether it is Secure has been decided. */
 export type WrittenCookie = CookieSettings & { readonly secure: boolean };
@@ -158,41 +134,78 @@ export function findOwnCookies(
   name: string,
   isOurs: (value: string) => boolean,
 ): OwnCookies {
+  // Most headers do not hold the name at all; this spares them the splitting.
+  if (!header.includes(name)) return NOTHING;
+  const pairs = pairsOf(header);
+  const chunks = firstChunks(pairs, name);
   const raw = new Set<string>();
-  const values: string[] = [];
-  let isChunked = false;
-  for (const first of cookieValues(header, name)) {
-    if (first.length > roomFor(name) + 1) continue;
-    const inChunks = first[1] === '~';
-    const value = inChunks ? join(header, name, first) : first;
+  const values = new Set<string>();
+  let longest = 1;
+  for (const pair of pairs) {
+    if (pair.name !== name || pair.value.length > roomFor(name) + 1 || raw.has(pair.value))
+      continue;
+    const count = countOf(pair.value);
+    const value = count === 1 ? pair.value : join(pair.value, count, chunks, name);
     if (value === undefined || !isOurs(value)) continue;
-    if (values.length < MAX_CANDIDATES) values.push(value);
-    raw.add(first);
-    isChunked ||= inChunks;
+    raw.add(pair.value);
+    if (values.size < MAX_CANDIDATES) values.add(value);
+    longest = Math.max(longest, count);
   }
-  if (values.length === 0) return { values, chunks: [], rest: undefined };
-  const rest = stripCookies(header, (candidate, value) =>
-    candidate === name ? raw.has(value) : isChunked && isChunkOf(name, candidate),
-  );
-  return { values, chunks: isChunked ? chunkNumbers(header, name) : [], rest };
+  if (values.size === 0) return NOTHING;
+  const isOwn = (pair: Pair) =>
+    pair.name === name ? raw.has(pair.value) : numberOf(pair.name, name) <= longest;
+  const kept = pairs.filter((pair) => !isOwn(pair));
+  const rest = kept.map(({ text }) => text).join(';');
+  return {
+    values: [...values],
+    chunks: [...chunks.keys()]
+      .filter((number) => number <= longest)
+      .toSorted((one, other) => one - other),
+    rest: rest.slice(skipBlanks(rest)),
+  };
 }
 
-function chunkNumbers(header: string, name: string): number[] {
-  const numbers = Array.from({ length: MAX_CHUNKS - 1 }, (_, index) => index + 2);
-  return numbers.filter((index) => cookieValues(header, chunkName(name, index)).length > 0);
+const NOTHING: OwnCookies = { values: [], chunks: [], rest: undefined };
+
+/** 2 to 9 for a chunk of `name`, Infinity for every other cookie. */
+function numberOf(candidate: string, name: string): number {
+  if (candidate.length !== name.length + 1 || !candidate.startsWith(name)) return Infinity;
+  const digit = candidate.charCodeAt(name.length) - 48;
+  return digit >= 2 && digit <= MAX_CHUNKS ? digit : Infinity;
+}
+
+/** The chunks by their number; of several with one number the first. */
+function firstChunks(pairs: readonly Pair[], name: string): Map<number, string> {
+  const chunks = new Map<number, string>();
+  for (const pair of pairs) {
+    const number = numberOf(pair.name, name);
+    if (number !== Infinity && !chunks.has(number)) chunks.set(number, pair.value);
+  }
+  return chunks;
+}
+
+/** How many cookies a value says it was cut into. */
+function countOf(value: string): number {
+  if (value[1] !== '~') return 1;
+  const count = value.charCodeAt(0) - 48;
+  return count >= 2 && count <= MAX_CHUNKS ? count : 1;
 }
 
 /** One spelling per value: chunks that we would have cut elsewhere are none. */
-function join(header: string, name: string, first: string): string | undefined {
-  const count = Number(first[0]);
-  if (!(count >= 2 && count <= MAX_CHUNKS)) return undefined;
-  const chunks = [first];
-  for (let index = 2; index <= count; index++) {
-    const chunk = cookieValues(header, chunkName(name, index))[0];
-    if (chunk === undefined || chunk.length > roomFor(name)) return undefined;
-    chunks.push(chunk);
+function join(
+  first: string,
+  count: number,
+  chunks: ReadonlyMap<number, string>,
+  name: string,
+): string | undefined {
+  const room = roomFor(name);
+  const parts = [first];
+  for (let number = 2; number <= count; number++) {
+    const chunk = chunks.get(number);
+    // All but the last are full.
+    if (chunk === undefined || chunk.length > room || parts.at(-1)?.length !== room)
+      return undefined;
+    parts.push(chunk);
   }
-  const value = chunks.join('').slice(2);
-  const asWritten = split(name, value);
-  return chunks.every((chunk, index) => chunk === asWritten[index]) ? value : undefined;
+  return parts.at(-1) === '' ? undefined : parts.join('').slice(2);
 }

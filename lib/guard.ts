@@ -1,14 +1,15 @@
 import { createHash } from 'node:crypto';
-import { begin } from './beginning.ts';
+import { isDeepStrictEqual } from 'node:util';
+import { begin, farewell } from './beginning.ts';
+import type { Newcomer } from './beginning.ts';
 import { writeCookies } from './channel.ts';
 import type { Channel } from './channel.ts';
 import type { Consumer } from './consumers.ts';
-import type { OwnCookies } from './cookie.ts';
 import { isStoreUnavailable } from './errors.ts';
 import { report } from './events.ts';
 import { entryOf } from './entry.ts';
 import { isLogout } from './logout.ts';
-import { examine, keyOf, openTokens, otherEntries } from './presence.ts';
+import { examine, keyOf, otherEntries, provenSessions } from './presence.ts';
 import type { Found, Guard, Presence, Proof } from './presence.ts';
 import type { Request } from './request.ts';
 import { serve } from './self-service.ts';
@@ -54,9 +55,8 @@ export type Decision =
 export async function decide(guard: Guard, request: Request): Promise<Decision> {
   try {
     const presence = await examine(guard, request);
-    const { proof } = presence;
-    if (proof && (await isLogout(request, guard.config.logout))) {
-      return await logOut(guard, request, presence, proof);
+    if (presence.proof && (await isLogout(request, guard.config.logout))) {
+      return await logOut(guard, request, presence);
     }
     const decision = request.credential
       ? await signIn(guard, request, presence)
@@ -93,33 +93,12 @@ const cookiesOfDead = async (
 const restOf = (rest: string | undefined): { rest?: string } =>
   rest === undefined ? {} : { rest };
 
-async function logOut(
-  guard: Guard,
-  request: Request,
-  presence: Presence,
-  { session }: Proof,
-): Promise<Decision> {
-  await guard.storage.end(session);
-  report('session_ended', { handle: session.handle });
+async function logOut(guard: Guard, request: Request, presence: Presence): Promise<Decision> {
+  for (const session of await provenSessions(guard, presence)) {
+    await guard.storage.end(session);
+    report('session_ended', { handle: session.handle });
+  }
   return { kind: 'logout', cookies: await farewell(guard, request, presence) };
-}
-
-/** Set-Cookie lines that leave the browser nothing of this audience. */
-async function farewell(
-  guard: Guard,
-  request: Request,
-  { session, remember }: Presence,
-): Promise<string[]> {
-  const { channels, storage } = guard;
-  const without = async (channel: Channel, own: OwnCookies): Promise<string[]> => {
-    const tokens = await openTokens(channel, own, storage.now());
-    const others = otherEntries(guard, channel, tokens);
-    return writeCookies(channel, request, own, others, storage.now());
-  };
-  return [
-    ...(await without(channels.session, session.own)),
-    ...(channels.remember && remember ? await without(channels.remember, remember.own) : []),
-  ];
 }
 
 /** A verified credential beats a cookie: whoever signs in is that user now, and an earlier session ends. */
@@ -138,7 +117,8 @@ async function signIn(guard: Guard, request: Request, presence: Presence): Promi
     return pass;
   }
   const credentialId = request.credential?.id ?? consumer.id;
-  if (proof?.channel.kind === 'session' && isOf(proof.session, consumer, credentialId)) {
+  const newcomer = { consumer, credentialId, groups };
+  if (proof?.channel.kind === 'session' && isOf(proof.session, newcomer)) {
     const kept = await keep(guard, request, presence, proof);
     if (typeof kept !== 'string') return { ...pass, ...kept };
   }
@@ -150,8 +130,11 @@ async function signIn(guard: Guard, request: Request, presence: Presence): Promi
   };
 }
 
-const isOf = (session: Session, consumer: Consumer, credentialId: string): boolean =>
-  session.consumerId === consumer.id && session.credentialId === credentialId;
+/** Other groups than at the sign-in are a change of what the session may do (ASVS 7.2.4): it is not the same. */
+const isOf = (session: Session, { consumer, credentialId, groups = [] }: Newcomer): boolean =>
+  session.consumerId === consumer.id &&
+  session.credentialId === credentialId &&
+  isDeepStrictEqual(session.data.groups ?? [], groups);
 
 async function stayIn(guard: Guard, request: Request, presence: Presence): Promise<Decision> {
   const { proof } = presence;

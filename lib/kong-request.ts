@@ -96,8 +96,10 @@ class KongRequest implements Request {
     return groups.every((group) => typeof group === 'string') ? groups : undefined;
   }
 
+  /** Asked anew each time: the first answer may have been a failure. */
   async loadConsumer(id: string): Promise<Consumer | undefined> {
-    return consumerOf(await this.#ask(['kong.client.load_consumer', id]));
+    const [answer] = await this.#pdk.read([['kong.client.load_consumer', id]]);
+    return consumerOf(answer);
   }
 
   /** The answers to the calls, those not known yet asked for in one batch. */

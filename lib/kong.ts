@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache';
 import type { Config } from './config.ts';
 import type { Consumer } from './consumers.ts';
 import { TOLD } from './fields.ts';
@@ -197,8 +198,12 @@ interface Spoken {
   readonly calls: readonly PdkCall[];
 }
 
-/** What was last said of a session, frozen: as long as it is the same it is neither made nor encoded again. */
-const spoken = new WeakMap<SessionData, Spoken>();
+/**
+ * What was last said of the sessions in use, frozen: as long as it is the same it is neither made nor encoded again. Some
+ * 2 kB each, more with a long Cookie header, which is not worth it.
+ */
+const spoken = new LRUCache<SessionData, Spoken>({ max: 4000 });
+const LONGEST_REST = 512;
 
 /** The calls that make Kong take the request for the session's consumer. */
 function identityCalls(decision: SessionDecision, guard: Guard, pdk: Pdk): readonly PdkCall[] {
@@ -206,7 +211,9 @@ function identityCalls(decision: SessionDecision, guard: Guard, pdk: Pdk): reado
   const byContext = pdk.identityByContext;
   const headers = told(guard.config.requestHeaders, guard, session);
   // What is told of time differs from second to second.
-  if (headers !== NOTHING) return makeIdentityCalls(decision, headers, byContext);
+  if (headers !== NOTHING || (rest?.length ?? 0) > LONGEST_REST) {
+    return makeIdentityCalls(decision, headers, byContext);
+  }
   const known = spoken.get(session.data);
   if (known?.consumer === consumer && known.rest === rest && known.byContext === byContext) {
     return known.calls;

@@ -11,6 +11,7 @@ import type { Request } from './request.ts';
 import { isAlive, judge } from './session.ts';
 import type { Session, Verdict } from './session.ts';
 import type { Presented, Storage } from './storage.ts';
+import { MAX_ENTRIES } from './token.ts';
 import type { Entry, Token } from './token.ts';
 
 /** What an instance decides with. */
@@ -143,6 +144,27 @@ function isCertain(
   return verdict === 'current' || (verdict === 'predecessor' && session.confirmedAt !== undefined);
 }
 
+/**
+ * Every session of this audience that the cookies prove, one for each family: several cookies of our name may be good,
+ * and a persistent one may belong to another sign-in.
+ */
+export async function provenSessions(guard: Guard, presence: Presence): Promise<Session[]> {
+  const { channels, config, storage } = guard;
+  const families = new Map<string, Session>();
+  for (const [channel, found] of [
+    [channels.session, presence.session],
+    [channels.remember, presence.remember],
+  ] as const) {
+    if (!channel || !found) continue;
+    for (const token of await openTokens(channel, found.own, storage.now())) {
+      const entry = token.entries.find(({ audience }) => audience === config.audience);
+      const proof = entry && (await examineEntry(guard, channel, token, entry)).proof;
+      if (proof) families.set(proof.session.family, proof.session);
+    }
+  }
+  return [...families.values()];
+}
+
 /** What a copy that is no longer good means for its session. */
 async function settle(
   { config, storage }: Guard,
@@ -177,7 +199,8 @@ export function otherEntries(
     const generation = Math.max(entry.generation, known?.generation ?? 0);
     others.set(entry.audience, { ...entry, generation });
   }
-  return [...others.values()];
+  // With more audiences than a cookie holds the last of them have to sign in again.
+  return [...others.values()].slice(0, MAX_ENTRIES - 1);
 }
 
 export const keyOf = (id: string): string => createHash('sha256').update(id).digest('base64url');

@@ -31,8 +31,14 @@ export async function serve(
   const { method, path } = await request.line();
   const target = targetOf(path, guard.config.selfServicePath ?? '');
   if (target === undefined) return undefined;
-  const { audience, realm } = guard.config;
-  const whose: Whose = { consumerId, audience, realm, ...(current && { current }) };
+  const { audience, realm, remember } = guard.config;
+  const whose: Whose = {
+    consumerId,
+    audience,
+    realm,
+    ...(remember && { rememberRealm: remember.realm }),
+    ...(current && { current }),
+  };
   if (method === 'GET' && target === '') return list(guard, whose);
   if (method === 'DELETE') return end(guard, whose, target);
   const allow = target === '' ? 'GET, DELETE' : 'DELETE';

@@ -67,11 +67,6 @@ export interface ListedSession extends Session {
   readonly expiresAt: number;
 }
 
-/** Whose sessions, those of the persistent cookie included. */
-export interface WhoseAll extends Whose {
-  readonly rememberRealm?: string | undefined;
-}
-
 /** Its data was sealed under a secret that this configuration does not have. */
 class Unreadable extends Error {}
 
@@ -131,11 +126,15 @@ export class ServerStorage implements Storage {
     return begun;
   }
 
-  /** Requests that renew the same generation at the same time get one answer. */
-  renew({ key, generation }: Session, lifetime: Lifetime): Promise<Session | null> {
-    return this.#share(`${key} ${generation}`, () =>
-      this.#ask(key, (store) => store.renew(key, generation, lifetime)),
-    );
+  /**
+   * Requests that renew the same generation at the same time get one answer. The data is sealed anew, so that a
+   * secret may be dropped once every session has been renewed or has ended.
+   */
+  renew({ key, generation, data }: Session, lifetime: Lifetime): Promise<Session | null> {
+    return this.#share(`${key} ${generation}`, async () => {
+      const sealed = await this.#codec.seal(key, data);
+      return this.#ask(key, (store) => store.renew(key, generation, sealed, lifetime));
+    });
   }
 
   /** Requests that restore the same session at the same time get one answer. */
@@ -177,7 +176,7 @@ export class ServerStorage implements Storage {
     return ended.length > 0;
   }
 
-  async endOthers(whose: WhoseAll, exceptFamily: string | undefined): Promise<Ended> {
+  async endOthers(whose: Whose, exceptFamily: string | undefined): Promise<Ended> {
     await this.#backend.readiness.ready();
     const ended = await this.#backend.store.endOthers(ownerOf(whose), exceptFamily);
     for (const family of ended) this.#backend.forgetFamily(family);
@@ -239,7 +238,7 @@ function orNull(error: unknown): null {
 /** As Postgres writes them. */
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
-const ownerOf = ({ consumerId, audience, realm, rememberRealm }: WhoseAll): Owner => ({
+const ownerOf = ({ consumerId, audience, realm, rememberRealm }: Whose): Owner => ({
   consumerId,
   audience,
   realms: rememberRealm === undefined ? [realm] : [realm, rememberRealm],

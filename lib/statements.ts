@@ -106,6 +106,7 @@ export const SQL = {
     renewed_at = case when s.generation = $2 then now() else s.renewed_at end,
     confirmed_at = case when s.generation = $2 then null else s.confirmed_at end,
     seen_at = greatest(s.seen_at, now()),
+    data = case when s.generation = $2 then $5 else s.data end,
     expires_at = greatest(s.expires_at,
       ${expiry('case when s.generation = $2 then now() else s.renewed_at end', 's.started_at', '$3', '$4')})
   where s.key = $1 and ${ALIVE}

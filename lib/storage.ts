@@ -107,6 +107,8 @@ export interface Whose {
   readonly consumerId: string;
   readonly audience: string;
   readonly realm: string;
+  /** The realm of the persistent cookies, where there are any. */
+  readonly rememberRealm?: string;
   /** With storage `cookie`: the session of the request, the only one there is to know. */
   readonly current?: Session;
 }

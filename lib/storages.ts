@@ -9,10 +9,13 @@ import type { DataCodec } from './token.ts';
 
 /** The storage of one configuration. Databases are opened once for the process and shared. */
 export function openStorage(config: Config, codec: (now: () => number) => DataCodec): Storage {
-  const { postgres, storage, cacheTtl, lifetime } = config;
+  const { postgres, storage, cacheTtl, lifetime, remember } = config;
+  const rememberLifetime = remember?.lifetime;
   const database = postgres && open(postgres);
   if (storage === 'cookie') {
-    return new CookieStorage(database && openCutOffs({ database, cacheTtl, lifetime }));
+    return new CookieStorage(
+      database && openCutOffs({ database, cacheTtl, lifetime, rememberLifetime }),
+    );
   }
   if (database === undefined) throw new TypeError('storage kong without a database');
   return openServerStorage({ database, cacheTtl, codec: codec(() => database.now()) });

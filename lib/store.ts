@@ -89,9 +89,10 @@ export class Store {
   async renew(
     key: string,
     generation: number,
-    lifetime: Lifetime,
+    sealed: Uint8Array,
+    { rolling, absolute }: Lifetime,
   ): Promise<StoredSession | undefined> {
-    const values = [bytesOf(key), generation, lifetime.rolling, lifetime.absolute];
+    const values = [bytesOf(key), generation, rolling, absolute, sealed];
     return this.#session(await this.#ask('renew', values));
   }
 

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { CompactEncrypt, compactDecrypt } from 'jose';
 import { LRUCache } from 'lru-cache';
+import { SessionError } from './errors.ts';
 import type { KeyRing, Purpose } from './keys.ts';
 import type { Session, SessionData } from './session.ts';
 
@@ -36,7 +37,8 @@ export interface Token {
 }
 
 const FORMAT = 1;
-const MAX_ENTRIES = 16;
+/** Sessions in one cookie, each of an audience of its own. */
+export const MAX_ENTRIES = 16;
 const ALGORITHMS = { keyManagementAlgorithms: ['dir'], contentEncryptionAlgorithms: ['A256GCM'] };
 const TYPES: Record<Purpose, string> = {
   session: 'sg-session',
@@ -45,7 +47,7 @@ const TYPES: Record<Purpose, string> = {
 };
 
 /** Verified tokens by the SHA-256 of their spelling and ring. Revocation acts on the session, never on this. */
-const verified = new LRUCache<string, Token>({ max: 50_000 });
+const verified = new LRUCache<string, Token>({ max: 50_000, maxSize: 24 * 1024 * 1024 });
 
 /**
  * Seals and opens tokens: compact JWE (RFC 7516 7.1) with `alg` dir and `enc` A256GCM, one spelling each. There is
@@ -61,6 +63,9 @@ export class TokenCodec {
   }
 
   async seal(entries: readonly Entry[], now: number): Promise<string> {
+    if (entries.length > MAX_ENTRIES) {
+      throw new SessionError('ERR_TOO_LARGE', `a cookie holds at most ${MAX_ENTRIES} audiences`);
+    }
     const payload = { v: FORMAT, s: entries.map(pack) };
     return encrypt(this.#ring, this.#purpose, payload, now);
   }
@@ -81,7 +86,7 @@ export class TokenCodec {
     const entries = unpackAll(payload);
     if (entries === undefined) return undefined;
     const token = { entries, isFallback: this.#ring.isFallback(kid) };
-    verified.set(name, token);
+    verified.set(name, token, { size: value.length });
     return token;
   }
 }

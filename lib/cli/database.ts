@@ -28,16 +28,13 @@ interface Values {
 const CONNECT_TIMEOUT = 10_000;
 const STATEMENT_TIMEOUT = 60_000;
 
-/** Where the database is, from the option or the environment. */
-function databaseUrl(values: Pick<Values, 'database-url'>, env: Io['env']): string {
+/** Where the database is, from the option or the environment; '' if nobody says. */
+const urlFrom = (values: Pick<Values, 'database-url'>, env: Io['env']): string =>
   // An empty variable is what a composed environment makes of an absent one.
-  const url =
-    values['database-url'] ?? (env['SESSION_GUARD_DATABASE_URL'] || env['DATABASE_URL'] || '');
-  if (url === '') {
-    throw usageError('needs a database: --database-url or SESSION_GUARD_DATABASE_URL');
-  }
-  return url;
-}
+  values['database-url'] ?? (env['SESSION_GUARD_DATABASE_URL'] || env['DATABASE_URL'] || '');
+
+export const hasDatabase = (values: Pick<Values, 'database-url'>, env: Io['env']): boolean =>
+  urlFrom(values, env) !== '';
 
 /** Runs `work` with a pool that is closed afterwards, and turns its errors into sentences. */
 export async function withDatabase<T>(
@@ -82,9 +79,13 @@ export const withBackend = <T>(
   });
 
 function open(values: Values, { env }: Pick<Io, 'env'>): Database {
+  const url = urlFrom(values, env);
+  if (url === '') {
+    throw usageError('needs a database: --database-url or SESSION_GUARD_DATABASE_URL');
+  }
   try {
     return openDatabase({
-      url: databaseUrl(values, env),
+      url,
       schema: values.schema,
       poolSize: 2,
       connectTimeout: CONNECT_TIMEOUT,

@@ -36,7 +36,8 @@ export function table(
   const line = (row: readonly string[]) =>
     row
       .map((cell, column) => (column === row.length - 1 ? cell : cell.padEnd(widths[column] ?? 0)))
-      .join('  ');
+      .join('  ')
+      .trimEnd();
   return [paint('bold', line(head)), ...safe.map(line)].join('\n') + '\n';
 }
 

@@ -26,6 +26,10 @@ const COMMANDS: ReadonlyMap<string, Entry> = new Map([
   ['prune', { summary: 'delete expired sessions', load: () => import('./prune.ts') }],
   ['stats', { summary: 'count what the tables hold', load: () => import('./stats.ts') }],
   ['inspect', { summary: 'explain a cookie', load: () => import('./inspect.ts') }],
+  [
+    'doctor',
+    { summary: 'examine database, secret and gateway', load: () => import('./doctor.ts') },
+  ],
   ['schema', { summary: 'print the schema for Kong', load: () => import('./schema.ts') }],
 ]);
 

@@ -11,18 +11,11 @@ import { Entities } from '../support/gateway/entities.ts';
 import { type Gateway, type GatewayOptions, startGateway } from '../support/gateway/index.ts';
 import { luaLength } from '../support/gateway/lua.ts';
 import { ConnectionPool } from '../support/gateway/rpc/pool.ts';
-import { type Call, ScriptedServer } from './traces/scripted.ts';
-import { startUpstream } from './traces/upstream.ts';
+import { ProtobufPeer } from './traces/protobuf-peer.ts';
+import { type Call, PROBE, ScriptedServer } from './traces/scripted.ts';
+import { type Upstream, startUpstream } from './traces/upstream.ts';
 
 /** What the stand-in does when the plugin server fails: kong-protocol.md B.6, row by row. */
-
-const PROBE = {
-  Name: 'probe',
-  Version: '1.0.0',
-  Priority: 1005,
-  Phases: ['access'],
-  Schema: { name: 'probe', fields: [{ config: { type: 'record', fields: [] } }] },
-};
 
 interface Setting {
   readonly server: ScriptedServer;
@@ -30,31 +23,40 @@ interface Setting {
   readonly get: (path?: string) => Promise<number>;
 }
 
-async function setUp(t: TestContext, options: Partial<GatewayOptions> = {}): Promise<Setting> {
+interface Prepared {
+  readonly folder: string;
+  readonly entities: Entities;
+  readonly upstream: Upstream;
+}
+
+/** Two routes, /one and /two, each with the plugin. */
+async function prepare(t: TestContext): Promise<Prepared> {
   const folder = await mkdtemp(join(tmpdir(), 'gateway-failures-'));
+  const upstream = await startUpstream();
+  t.after(async () => {
+    upstream.close();
+    await rm(folder, { recursive: true });
+  });
+  const entities = new Entities();
+  const service = { host: '127.0.0.1', port: upstream.port, protocol: 'http' };
+  const { id } = entities.put('services', service);
+  for (const name of ['one', 'two']) {
+    const route = entities.put('routes', { paths: [`/${name}`], service: { id } });
+    entities.put('plugins', { name: 'probe', config: {}, route: { id: route.id } });
+  }
+  return { folder, entities, upstream };
+}
+
+async function setUp(t: TestContext, options: Partial<GatewayOptions> = {}): Promise<Setting> {
+  const { folder, entities } = await prepare(t);
   const dump = join(folder, 'dump.json');
   await writeFile(dump, JSON.stringify([PROBE]));
   const socketPath = join(folder, 'probe.socket');
   const server = await ScriptedServer.listen(socketPath);
-  const upstream = await startUpstream();
-  const entities = new Entities();
-  const service = entities.put('services', {
-    host: '127.0.0.1',
-    port: upstream.port,
-    protocol: 'http',
-  });
-  for (const name of ['one', 'two']) {
-    const route = entities.put('routes', { paths: [`/${name}`], service: { id: service.id } });
-    entities.put('plugins', { name: 'probe', config: {}, route: { id: route.id } });
-  }
+  t.after(() => server.close());
   const definition = { socketPath, queryCmd: `cat '${dump}'` };
   const gateway = await startGateway({ server: definition, entities, ...options });
-  t.after(async () => {
-    await gateway.stop();
-    await server.close();
-    upstream.close();
-    await rm(folder, { recursive: true });
-  });
+  t.after(() => gateway.stop());
   const get = async (path = '/one'): Promise<number> => {
     const response = await fetch(`${gateway.proxyUrl}${path}`);
     await response.body?.cancel();
@@ -208,7 +210,7 @@ test('a server that never knows its instances is a defect that is told', async (
   assert.match(lastLine(setting), /does not know the instances it started/);
 });
 
-test('one request starts the instance, those beside it look again every 100 ms', async (t) => {
+test('one request starts the instance, those beside it wait for it', async (t) => {
   const { server, get } = await setUp(t);
   server.onStart = (call) => void sleep(30).then(() => call.reply({ Id: 'a' }));
   assert.deepEqual(await Promise.all([get(), get(), get()]), [PASSES, PASSES, PASSES]);
@@ -249,6 +251,26 @@ test('PDK calls and round trips of a request are recorded', async (t) => {
     retries: 0,
   });
   assert.equal(gateway.conversations.last(), recorded);
+});
+
+test('ProtoBuf:1: without its server no request passes', async (t) => {
+  const { folder, entities, upstream } = await prepare(t);
+  const dump = join(folder, 'protobuf.json');
+  await writeFile(dump, JSON.stringify({ Protocol: 'ProtoBuf:1', Plugins: [PROBE] }));
+  const socketPath = join(folder, 'protobuf.socket');
+  const peer = await ProtobufPeer.listen(socketPath);
+  peer.prepare([7]);
+  const gateway = await startGateway({
+    server: { socketPath, queryCmd: `cat '${dump}'` },
+    entities,
+  });
+  t.after(() => gateway.stop());
+  assert.equal((await fetch(`${gateway.proxyUrl}/one`)).status, PASSES);
+  await peer.close();
+  assert.equal((await fetch(`${gateway.proxyUrl}/one`)).status, REFUSED);
+  assert.equal((await fetch(`${gateway.proxyUrl}/two`)).status, REFUSED);
+  assert.match(gateway.log.at(-1) ?? '', /no such file or directory/);
+  assert.equal(upstream.seen.length, 1);
 });
 
 test('the pool gives out the newest connection and closes idle ones after 60 s', async (t) => {

@@ -12,18 +12,10 @@ import { Entities, type Entity } from '../support/gateway/entities.ts';
 import { type Gateway, type GatewayOptions, startGateway } from '../support/gateway/index.ts';
 import { createCertificate } from '../support/tls.ts';
 import { sendLines } from './traces/client.ts';
-import { ScriptedServer } from './traces/scripted.ts';
+import { PROBE, ScriptedServer } from './traces/scripted.ts';
 import { type Seen, startUpstream } from './traces/upstream.ts';
 
 /** What the recordings do not show of the stand-in for Kong, but scenarios and the demo need. */
-
-const PROBE = {
-  Name: 'probe',
-  Version: '1.0.0',
-  Priority: 1005,
-  Phases: ['access'],
-  Schema: { name: 'probe', fields: [{ config: { type: 'record', fields: [] } }] },
-};
 
 interface Setting {
   readonly gateway: Gateway;

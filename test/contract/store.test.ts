@@ -44,6 +44,9 @@ after(async () => {
 const expiryOf = (session: Session) =>
   table.column<number>(session, 'extract(epoch from expires_at - renewed_at)::float8 * 1000');
 
+/** What a codec without secrets makes of a session's data. */
+const SEALED = Buffer.from('{}');
+
 test('a session comes back as it was stored', async () => {
   const fields = newSession({
     kind: 'remember',
@@ -151,7 +154,7 @@ test('50 renewals at once over two nodes make one successor', async () => {
   const session = await signIn(node, newSession(), HOUR);
   const renewals = Array.from({ length: 50 }, (_, i) =>
     // Past the sharing of requests on one node: every one is a statement.
-    (i % 2 ? node : other).backend.store.renew(session.key, 0, HOUR),
+    (i % 2 ? node : other).backend.store.renew(session.key, 0, SEALED, HOUR),
   );
   const results = await Promise.all(renewals);
   assert.deepEqual(new Set(results.map((result) => result?.session.generation)), new Set([1]));
@@ -174,7 +177,7 @@ test('renewals, touches and an end at once: 200 times the end wins', async () =>
     use(node, session, 0, HOUR, 0);
     const { store, touches } = node.backend;
     const work: (() => Promise<unknown>)[] = [
-      () => store.renew(session.key, 0, HOUR),
+      () => store.renew(session.key, 0, SEALED, HOUR),
       () => node.storage.end(session),
       () => other.storage.renew(session, HOUR),
       () => touches.flush(),

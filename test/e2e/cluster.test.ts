@@ -1,197 +1,75 @@
 import assert from 'node:assert/strict';
-import { after, before, describe, test, type TestContext } from 'node:test';
-import { KeyRing } from '../../lib/keys.ts';
-import { DataCodec, TokenCodec } from '../../lib/token.ts';
-import type { Browser } from '../support/client.ts';
-import { assertDenied, assertNoSet, assertOk, isDenied, nameIn } from './support/assertions.ts';
-import { keyOf, newId } from './support/forger.ts';
-import { newSecret, type Person, Scene } from './support/scene.ts';
+import { after, before, describe, test } from 'node:test';
+import { send } from '../support/client.ts';
+import { assertDenied, isDenied, nameIn } from './support/assertions.ts';
+import { Scene, type Site } from './support/scene.ts';
 import { Clock, until } from './support/waiting.ts';
 
-const STORAGES = ['kong', 'cookie'] as const;
-const LOGOUT = { method: 'DELETE', path: '/?session_logout=true' };
-
-/** Milliseconds after which a revocation is known everywhere: `cache_ttl`, should the notification be lost. */
-const BOUND = 5000;
-
-describe('two nodes', { concurrency: 4 }, () => {
+/** As many nodes as there are: two stand-ins, each with a server process of its own, on one Postgres. */
+describe('several nodes', { concurrency: 4 }, () => {
   let scene: Scene;
   before(async () => {
     scene = await Scene.open({ nodes: 2 });
   });
   after(() => scene.close());
 
-  /** Whether the test has to do without a second node, which it then says. */
-  function isAlone(t: TestContext): boolean {
-    if (scene.kong.nodes.length > 1) return false;
-    t.skip('needs a second node: KONG_ADMIN_URL_2, KONG_PROXY_URL_2, KONG_PROXY_SSL_URL_2');
-    return true;
-  }
+  const nodeOf = (index: number) =>
+    scene.kong.nodes[index % scene.kong.nodes.length] ?? scene.kong.nodes[0];
 
-  const at = (node: number, browser: Browser): Browser => {
-    const listeners = scene.kong.nodes[node];
-    if (listeners === undefined) throw new TypeError(`there is no node ${node}`);
-    return browser.copy(listeners);
-  };
-
-  for (const storage of STORAGES) {
-    const config = () => ({ storage, postgres: scene.postgres });
-
-    test(`S-047 ${storage}: signed out on one node, signed out on the other`, async (t) => {
-      if (isAlone(t)) return;
-      const site = await scene.setUp(config());
-      const latencies: number[] = [];
-      for (let round = 0; round < 10; round++) {
-        const { browser } = await site.signIn(scene.alice);
-        const [here, there] = [at(0, browser), at(1, browser)];
-        for (const one of [here, there, here, there]) assertOk(await one.get(), scene.alice);
-        assert.equal((await here.ask(LOGOUT)).status, 200);
-        const since = Date.now();
-        const limit = BOUND + 1000;
-        const isOut = async () => isDenied(await there.copy().get());
-        await until('the other node knows of it', isOut, { limit, every: 20 });
-        latencies.push(Date.now() - since);
-      }
-      const sorted = latencies.toSorted((a, b) => a - b);
-      t.diagnostic(`latency of a logout: median ${sorted[5]} ms, worst ${sorted.at(-1)} ms`);
-    });
-
-    test(`S-049 ${storage}: signed in on one node, known on the other at once`, async (t) => {
-      if (isAlone(t)) return;
-      const site = await scene.setUp(config());
-      for (let round = 0; round < 20; round++) {
-        const { browser } = await site.signIn(scene.alice, site.browser(round % 2));
-        const elsewhere = await at((round + 1) % 2, browser).get();
-        assertOk(elsewhere, scene.alice, `round ${round}`);
-        assertNoSet(elsewhere);
-      }
-    });
-
-    test(`D14 ${storage}: all sessions of a person end on both nodes`, async (t) => {
-      if (isAlone(t)) return;
-      const person = await scene.person();
-      const site = await scene.setUp({ ...config(), self_service: true });
-      const first = (await site.signIn(person, site.browser(0))).browser;
-      const second = (await site.signIn(person, site.browser(1))).browser;
-      const copies = [first, second].flatMap((browser) => [at(0, browser), at(1, browser)]);
-      for (const copy of copies) assertOk(await copy.get(), person);
-      const end = await first.ask({ method: 'DELETE', path: '/_sessions' });
-      assert.equal(end.status, 200);
-      const limit = BOUND + 1000;
-      for (const copy of copies) {
-        const isOut = async () => isDenied(await copy.copy().get());
-        await until('it has ended everywhere', isOut, { limit, every: 20 });
-      }
-      const again = (await site.signIn(person, site.browser(1))).browser;
-      for (const node of [0, 1]) assertOk(await at(node, again).get(), person);
-    });
-
-    test(`S-151 ${storage}: both start on an empty database`, async () => {
-      const schema = `${scene.postgres.schema}_${storage}`;
-      const site = await scene.setUp({ storage, postgres: { ...scene.postgres, schema } });
-      for (const node of scene.kong.nodes.keys()) {
-        const { browser } = await site.signIn(scene.alice, site.browser(node));
-        for (const other of scene.kong.nodes.keys()) {
-          assertOk(await at(other, browser).get(), scene.alice);
-        }
-      }
-      await scene.rows(`drop schema ${schema} cascade`);
-    });
-  }
-
-  test('a renewal on one node is one on the other, and a replay too', async (t) => {
-    if (isAlone(t)) return;
-    const site = await scene.setUp({
-      storage: 'kong',
-      rolling_timeout: 16,
-      cookie_renew: 8,
-      idling_timeout: 0,
-      stale_ttl: 1,
-    });
-    const { browser, cookie } = await site.signIn(scene.alice);
-    const clock = new Clock();
-    assertOk(await at(1, browser).get(), scene.alice);
-    await clock.at(9.5);
-    assertOk(await browser.get(), scene.alice);
-    assert.notEqual(browser.cookies(), cookie);
-    for (const node of [1, 0]) {
-      const reply = await at(node, browser).get();
-      assertOk(reply, scene.alice);
-      assertNoSet(reply);
-    }
-    await clock.at(clock.elapsed + 2.5);
-    assertDenied(await at(1, browser).ask({ cookie }), 'a copy from before');
-    const isOut = async () => isDenied(await at(0, browser).get());
-    await until('the session has ended with it', isOut, { limit: BOUND + 1000 });
-  });
-
-  test('S-050: what was missing is found as soon as cache_ttl allows', async () => {
-    const secret = newSecret();
-    const site = await scene.setUp({ storage: 'kong', secret, cache_ttl: 1 });
-    const last = scene.kong.nodes.length - 1;
-    await site.signIn(scene.alice);
-    const ring = new KeyRing([secret], `session kong ${scene.postgres.schema}`, 0);
-    const id = newId();
-    const entry = { audience: 'default', id, generation: 0 };
-    const value = await new TokenCodec(ring, 'session').seal([entry], Date.now());
-    const browser = site.browser(last);
-    const ask = () => browser.ask({ cookie: `session=${value}` });
-    assertDenied(await ask(), 'nobody has stored it');
-    const key = keyOf(id);
-    const sealed = await new DataCodec(ring, Date.now).seal(key.toString('base64url'), {});
-    await scene.rows(
-      `insert into :SCHEMA.sessions select (s).* from (
-         select jsonb_populate_record(s, jsonb_build_object('handle', gen_random_uuid(),
-           'family', gen_random_uuid(), 'key', '\\x' || $1::text, 'data', '\\x' || $2::text)) as s
-         from :SCHEMA.sessions s where s.consumer_id = $3 limit 1) as copy`,
-      [key.toString('hex'), Buffer.from(sealed).toString('hex'), scene.alice.id],
+  /** One request for every cookie, by turns to each node. */
+  const present = (site: Site, cookies: readonly string[], offset = 0) =>
+    Promise.all(
+      cookies.map((cookie, i) => send(nodeOf(i + offset), site.host, { cookie, scheme: 'http' })),
     );
-    const isFound = async () => (await ask()).status === 200;
-    await until('it is found', isFound, { limit: 4000 });
-    assertOk(await ask(), scene.alice);
-  });
 
-  /** A session on a route without an auth plugin, where Kong is asked about the consumer every second. */
-  async function onBareRoute(person: Person) {
-    const config = { storage: 'kong', secret: newSecret(), consumer_ttl: 1 };
-    const host = `${scene.name('look-up')}.app.test`;
-    const site = await scene.setUp(config, { host, path: '/sign-in' });
-    const bare = await scene.setUp({}, { host, path: '/bare', guarded: false, auth: [] });
-    await scene.admin.create(`/routes/${bare.route.id}/plugins`, scene.guardPlugin(config));
-    const { browser } = await site.signIn(person);
-    const isKnown = async () => nameIn(await browser.get('/bare')) === person.username;
-    await until('the bare route is guarded', isKnown);
-    return { browser, isKnown };
-  }
-
-  test('D15: a consumer that cannot be looked up keeps the session', async (t) => {
-    const [gateway] = scene.kong.gateways;
-    if (gateway === undefined) return t.skip('the database of a real Kong is not ours to break');
+  test('S-043: 50 requests at the renewal mark have one successor, and a logout ends all of it', async () => {
     const person = await scene.person();
-    const { browser } = await onBareRoute(person);
-    // What a look-up answers while Kong's database is away: nothing about anybody. Then it is back.
-    const { entities } = gateway;
-    const everybody = entities.list('consumers');
+    const site = await scene.setUp({ storage: 'kong', rolling_timeout: 16 });
+    const { cookie } = await site.signIn(person);
     const clock = new Clock();
-    for (const { id } of everybody) entities.delete('consumers', id);
-    try {
-      for (const second of [0.5, 1.5, 3]) {
-        await clock.at(second);
-        assertOk(await browser.get('/bare'), person, `after ${second} s`);
-      }
-    } finally {
-      for (const consumer of everybody) entities.put('consumers', consumer);
+    const fifty = Array.from({ length: 50 }, () => cookie);
+    await clock.at(11);
+    await present(site, fifty); // opens the connections
+    await clock.at(12.2);
+    const replies = await present(site, fifty);
+    assert.deepEqual(
+      replies.map(nameIn),
+      fifty.map(() => person.username),
+    );
+    const generations = await scene.rows<{ generation: number }>(
+      'select generation from :SCHEMA.sessions where consumer_id = $1',
+      [person.id],
+    );
+    assert.deepEqual(generations, [{ generation: 1 }]);
+    const successors = replies.flatMap(({ setCookies }) =>
+      setCookies.map((line) => line.split(';')[0] ?? ''),
+    );
+    assert.ok(successors.length > 0);
+    // At the other node than the one that made it.
+    const later = await present(site, successors, 1);
+    assert.deepEqual(
+      later.map(nameIn),
+      successors.map(() => person.username),
+    );
+
+    const [newest = ''] = successors;
+    const leave = { method: 'DELETE', path: '/?session_logout=true', cookie: newest };
+    const logout = await site.browser().ask(leave);
+    assert.equal(logout.status, 200);
+    for (const earlier of [cookie, ...successors]) {
+      assertDenied(await send(nodeOf(0), site.host, { cookie: earlier }));
     }
-    await clock.at(5);
-    assertOk(await browser.get('/bare'), person);
-    assert.equal(await scene.sessionsOf(person), 1);
+    assert.equal(await scene.sessionsOf(person), 0);
+    await until('the other node has heard of it', async () =>
+      (await present(site, [cookie, ...successors], 1)).every(isDenied),
+    );
   });
 
-  test('D15: a consumer that is gone loses it, on a route without an auth plugin too', async () => {
-    const person = await scene.person();
-    const { isKnown } = await onBareRoute(person);
-    await scene.admin.delete(`/consumers/${person.id}`);
-    await until('the session has ended', async () => !(await isKnown()), { limit: 10_000 });
-    assert.equal(await scene.sessionsOf(person), 0);
+  test('S-049: a session of one node is one of the other at once', async () => {
+    const site = await scene.setUp({ storage: 'kong' });
+    const { browser } = await site.signIn(scene.alice);
+    for (const node of scene.kong.nodes) {
+      assert.equal(nameIn(await browser.copy(node).get()), scene.alice.username);
+    }
   });
 });

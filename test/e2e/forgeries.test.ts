@@ -290,7 +290,7 @@ describe('forged cookies', { concurrency: 6 }, () => {
       entries(...Array.from({ length: 17 }, () => entry)),
       entries([]),
       entries(null),
-      entries({ 0: audience, 1: id, 2: 0, 3: content }),
+      entries(Object.fromEntries(Object.entries(entry))),
       entries([audience, 'short', 0, content]),
       entries([audience, `${newId()}=`, 0, content]),
       entries([audience, id, -1, content]),

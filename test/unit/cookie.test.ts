@@ -14,7 +14,7 @@ const settings: WrittenCookie = {
   priority: undefined,
   maxAge: undefined,
 };
-const isOurs = (value: string) => /^ours/.test(value);
+const isOurs = (value: string) => value.startsWith('ours');
 const find = (header: string, name = 'session') => findOwnCookies(header, name, isOurs);
 const nothing = find('');
 
@@ -135,6 +135,21 @@ test('a shorter value deletes the chunks of a longer one before it', () => {
     lines.map((line) => line.slice(0, line.indexOf(';'))),
     ['session=ours-short', 'session2=', 'session3='],
   );
+});
+
+test('cookies of other applications that look like our chunks stay', () => {
+  const two = header(setCookies(settings, `ours${'x'.repeat(5000)}`, nothing));
+  const found = find(`${two}; session3=theirs; session9=theirs`);
+  assert.equal(found.rest, 'session3=theirs; session9=theirs');
+  assert.equal(deleteCookies(settings, found).length, 2);
+});
+
+test('the same cookie twice is one', () => {
+  assert.deepEqual(find('session=ours1; session=ours1; a=1'), {
+    values: ['ours1'],
+    chunks: [],
+    rest: 'a=1',
+  });
 });
 
 test('only the first few cookies of our name are tried, all are kept from the upstream', () => {

@@ -198,6 +198,26 @@ test('groups travel with the session', async () => {
   assert.deepEqual(visit.session.data.groups, ['gold', 'silver']);
 });
 
+test('other groups at the same credential are another session', async () => {
+  const guard = world().guard();
+  const visitor = new Visitor();
+  await visitor.visit(guard, { ...signInAs(alice), groups: ['admin'] });
+  await visitor.visit(guard, { ...signInAs(alice), groups: ['user'] });
+  const visit = await visitor.visit(guard);
+  assert.ok(visit.kind === 'session');
+  assert.deepEqual(visit.session.data.groups, ['user']);
+});
+
+test('the seventeenth audience takes the place of the last', async () => {
+  const { guard } = world();
+  const visitor = new Visitor();
+  const guards = Array.from({ length: 17 }, (_, index) => guard({ audience: `a${index}` }));
+  for (const each of guards) await visitor.visit(each, signInAs(alice));
+  let alive = 0;
+  for (const each of guards) alive += Number(who(await visitor.copy().visit(each)) === 'alice');
+  assert.equal(alive, 16);
+});
+
 test('a session from the future is none', async () => {
   const { guard, clock } = world();
   const visitor = new Visitor();

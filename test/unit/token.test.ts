@@ -30,6 +30,13 @@ test('what is sealed opens again', async () => {
   assert.match(token, /^[\w.-]+$/);
 });
 
+test('a cookie holds sixteen audiences and refuses more', async () => {
+  const entries = Array.from({ length: 17 }, (_, index) => ({ ...entry(), audience: `a${index}` }));
+  const token = await codec().seal(entries.slice(1), NOW);
+  assert.equal((await codec().open(token, NOW))?.entries.length, 16);
+  await assert.rejects(codec().seal(entries, NOW), { code: 'ERR_TOO_LARGE' });
+});
+
 test('no two tokens are alike and nothing inside shows', async () => {
   const one = entry();
   const tokens = await Promise.all(Array.from({ length: 50 }, () => codec().seal([one], NOW)));

@@ -11,13 +11,13 @@ export interface Answer {
   readonly websocketEcho?: string;
 }
 
-/** The body of a recorded request; long ones are recorded by their head and filled with x. */
+/** The body of a recorded request; long ones are recorded by their head and filled with its last letter. */
 export function requestBody(recorded: RecordedBody | undefined): Buffer {
   if (recorded === undefined) return Buffer.alloc(0);
   if (typeof recorded === 'string') return Buffer.from(recorded, 'utf8');
   const { len, head = '' } = recorded;
   const end = head.startsWith('{') ? '"}' : '';
-  return Buffer.from(head + 'x'.repeat(len - head.length - end.length) + end);
+  return Buffer.from(head + (head.at(-1) ?? '').repeat(len - head.length - end.length) + end);
 }
 
 /** Sends the recorded lines byte for byte over a connection of its own. */

@@ -1,10 +1,10 @@
 import { encode } from '@msgpack/msgpack';
-import { rename, rm } from 'node:fs/promises';
-import { type Server, type Socket, createServer } from 'node:net';
+import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { Json } from '../../support/gateway/entities.ts';
 import { type Exchange, type Frame, eventOf, methodOf } from './trace.ts';
+import { UnixServer } from './unix-server.ts';
 import { type Wire, parseWire } from './wire.ts';
 
 /** A request as the stand-in sent it. */
@@ -21,21 +21,12 @@ export interface Received {
 export class Peer {
   readonly received: Received[] = [];
   readonly unexpected: string[] = [];
-  readonly #server: Server;
-  readonly #sockets = new Set<Socket>();
-  readonly #path: string;
+  #server: UnixServer | undefined;
   #script: Exchange[] = [];
 
-  private constructor(server: Server, path: string) {
-    this.#server = server;
-    this.#path = path;
-  }
-
   static async listen(path: string): Promise<Peer> {
-    const server = createServer();
-    const peer = new Peer(server, path);
-    server.on('connection', (socket) => peer.#serve(socket));
-    await new Promise<void>((resolve) => server.listen(path, resolve));
+    const peer = new Peer();
+    peer.#server = await UnixServer.listen(path, (socket) => peer.#serve(socket));
     return peer;
   }
 
@@ -49,28 +40,16 @@ export class Peer {
     return this.#script;
   }
 
-  get connections(): number {
-    return this.#sockets.size;
-  }
-
-  /** Ends as a killed process does: connections closed, the socket's path left behind. */
+  /** Ends as a killed process does. */
   async die(): Promise<void> {
-    await rename(this.#path, `${this.#path}.kept`);
-    await this.close();
-    await rename(`${this.#path}.kept`, this.#path);
+    await this.#server?.die();
   }
 
   async close(): Promise<void> {
-    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
-    for (const socket of this.#sockets) socket.destroy();
-    await closed;
-    await rm(this.#path, { force: true });
+    await this.#server?.close();
   }
 
   #serve(socket: Socket): void {
-    this.#sockets.add(socket);
-    socket.on('close', () => this.#sockets.delete(socket));
-    socket.on('error', () => socket.destroy());
     let pending = Buffer.alloc(0);
     socket.on('data', (chunk) => {
       pending = Buffer.concat([pending, chunk]);

@@ -1,6 +1,16 @@
 import { decode, encode } from '@msgpack/msgpack';
-import { rename, rm } from 'node:fs/promises';
-import { type Server, type Socket, createServer } from 'node:net';
+import type { Socket } from 'node:net';
+
+import { UnixServer } from './unix-server.ts';
+
+/** The dump of a plugin that a ScriptedServer serves. */
+export const PROBE = {
+  Name: 'probe',
+  Version: '1.0.0',
+  Priority: 1005,
+  Phases: ['access'],
+  Schema: { name: 'probe', fields: [{ config: { type: 'record', fields: [] } }] },
+};
 
 /** One request of Kong, and how to answer it. */
 export interface Call {
@@ -19,47 +29,32 @@ export class ScriptedServer {
   onEvent: (call: Call) => void = (call) => call.reply({ Data: 'ret', EventId: 1 });
   onStart: (call: Call) => void = (call) => call.reply({ Name: 'probe', Id: this.#started++ });
   #started = 0;
-  readonly #server: Server;
-  readonly #path: string;
-  readonly #sockets = new Set<Socket>();
-
-  private constructor(path: string) {
-    this.#path = path;
-    this.#server = createServer((socket) => this.#serve(socket));
-  }
+  #server: UnixServer | undefined;
 
   static async listen(path: string): Promise<ScriptedServer> {
-    const server = new ScriptedServer(path);
-    await new Promise<void>((resolve) => server.#server.listen(path, resolve));
+    const server = new ScriptedServer();
+    server.#server = await UnixServer.listen(path, (socket) => server.#serve(socket));
     return server;
   }
 
   get connections(): number {
-    return this.#sockets.size;
+    return this.#server?.connections ?? 0;
   }
 
   methods(): string[] {
     return this.calls.map(({ method }) => method.replace('plugin.', ''));
   }
 
-  /** As a killed process does: connections closed, the socket's path left behind. */
+  /** Ends as a killed process does. */
   async die(): Promise<void> {
-    await rename(this.#path, `${this.#path}.kept`);
-    await this.close();
-    await rename(`${this.#path}.kept`, this.#path);
+    await this.#server?.die();
   }
 
   async close(): Promise<void> {
-    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
-    for (const socket of this.#sockets) socket.destroy();
-    await closed;
-    await rm(this.#path, { force: true });
+    await this.#server?.close();
   }
 
   #serve(socket: Socket): void {
-    this.#sockets.add(socket);
-    socket.on('close', () => this.#sockets.delete(socket));
-    socket.on('error', () => socket.destroy());
     socket.on('data', (bytes) => {
       const [, id, method, list] = decode(bytes) as [number, number, string, unknown[]];
       const write = (error: unknown, result: unknown): void => {

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 export async function until<T>(
   what: string,
   check: () => Promise<T | undefined | false>,
-  { limit = 15_000, every = 100 }: { limit?: number; every?: number } = {},
+  { limit = 30_000, every = 100 }: { limit?: number; every?: number } = {},
 ): Promise<T> {
   const deadline = Date.now() + limit;
   for (;;) {

@@ -1,6 +1,6 @@
 import type { Exchange } from './exchange.ts';
 import { type Exit, HANDLED_STATUSES, JSON_TYPE, NGINX_TITLES, errorExit } from './exit.ts';
-import { Headers, type HeaderLine, headerValues } from './headers.ts';
+import { Headers, type HeaderLine, headerValues, withCharset } from './headers.ts';
 import { encodeJson, entries, isTable } from './lua.ts';
 
 export const KONG_VERSION = 'kong/3.9.1';
@@ -44,7 +44,7 @@ function answerBody(exchange: Exchange, exit: Exit): Answer {
   const body = isTable(exit.body) ? encodeJson(exit.body) : (exit.body ?? '');
   const type = headers.first('content-type') ?? (isJson ? JSON_TYPE : undefined);
   const lines: HeaderLine[] = [['Date', new Date().toUTCString()]];
-  if (type !== undefined) lines.push(['Content-Type', type]);
+  if (type !== undefined) lines.push(['Content-Type', withCharset(type)]);
   const own = headers.lines.filter(([name]) => !isBodyHeader(name));
   return finish(
     exchange,
@@ -57,10 +57,9 @@ function answerBody(exchange: Exchange, exit: Exit): Answer {
 /** kong_error_handler: the format of Accept, else of Content-Type, else plain text (error_handlers.lua). */
 export function handledError(exchange: Exchange, status: number): Exit {
   const format = exchange.header('accept') ?? exchange.header('content-type') ?? 'text/plain';
-  const error = errorExit({ status }, format, exchange.requestId);
-  return status === 494
-    ? errorExit({ status: 400, message: TOO_LARGE }, format, exchange.requestId)
-    : error;
+  // 494 is nginx's own; the client gets 400 with its message.
+  const fault = status === 494 ? { status: 400, message: TOO_LARGE } : { status };
+  return errorExit(fault, format, exchange.requestId);
 }
 
 const TOO_LARGE = 'Request header or cookie too large';

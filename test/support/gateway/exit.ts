@@ -88,7 +88,6 @@ const MESSAGES: { [status: number]: string } = {
   418: "I'm a teapot",
   426: 'Upgrade required',
   429: 'Too many requests',
-  494: 'Request header or cookie too large',
   500: 'An unexpected error occurred',
   502: 'An invalid response was received from the upstream server',
   503: 'The upstream server is currently unavailable',

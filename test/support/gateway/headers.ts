@@ -35,12 +35,11 @@ export class Headers {
 
   /** Replaces every line of that name, at the place of the first; no values remove it. */
   set(name: string, values: readonly string[]): void {
-    const at = this.#lines.findIndex(([own]) => sameName(own, name));
-    const kept = this.#lines.map(([own]) => !sameName(own, name));
     const fresh = values.map((value): HeaderLine => [name, value]);
-    const before = this.#lines.slice(0, Math.max(0, at)).filter((_, i) => kept[i]);
-    const after = this.#lines.slice(Math.max(0, at)).filter((_, i) => kept[Math.max(0, at) + i]);
-    this.#lines = at === -1 ? [...this.#lines, ...fresh] : [...before, ...fresh, ...after];
+    const at = this.#lines.findIndex(([own]) => sameName(own, name));
+    const before = at === -1 ? this.#lines : this.#lines.slice(0, at);
+    const behind = at === -1 ? [] : this.#lines.slice(at);
+    this.#lines = [...before, ...fresh, ...behind.filter(([own]) => !sameName(own, name))];
   }
 
   add(name: string, values: readonly string[]): void {
@@ -63,8 +62,8 @@ const sameName = (a: string, b: string): boolean => a.toLowerCase() === b.toLowe
  * leaves as an empty value; numbers and booleans become text; CR, LF and NUL are percent-encoded by nginx.
  */
 export function headerValues(value: LuaValue): string[] {
-  if (isTable(value)) return sequence(value).map((element) => encodeControls(scalar(element)));
-  return [encodeControls(scalar(value))];
+  const all = isTable(value) ? sequence(value) : [value];
+  return all.map((one) => encodeControls(scalar(one)) || ' ');
 }
 
 /** Lua's tostring of what validate_header lets through. */
@@ -89,4 +88,11 @@ export function grouped(pairs: readonly (readonly [string, LuaValue])[]): LuaTab
     else table.set(key, [earlier, value]);
   }
   return table;
+}
+
+/** A Content-Type with nginx's `charset UTF-8`, where it is one of charset_types and names none. */
+export function withCharset(type: string): string {
+  const isText =
+    /^text\/(html|xml|plain|vnd\.wap\.wml)$|^application\/(javascript|rss\+xml)$/i.test(type);
+  return isText ? `${type}; charset=UTF-8` : type;
 }

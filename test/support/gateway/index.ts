@@ -61,12 +61,15 @@ export interface Gateway {
 
 const READY_LIMIT_MS = 20_000;
 
+/** What has been started, to be ended the other way round. */
+type Closers = (() => Promise<void> | void)[];
+
 /**
  * Starts the stand-in for Kong; resolves when it serves requests and its plugin server listens. Rejects where Kong
  * would not start, with nothing left running.
  */
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
-  const closers: (() => Promise<void> | void)[] = [];
+  const closers: Closers = [];
   const stop = async (): Promise<void> => {
     for (const close of closers.splice(0).toReversed()) await close();
   };
@@ -77,8 +80,6 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     throw error;
   }
 }
-
-type Closers = (() => Promise<void> | void)[];
 
 async function start(options: GatewayOptions, closers: Closers): Promise<Omit<Gateway, 'stop'>> {
   const { server, host = '127.0.0.1', entities = new Entities() } = options;

@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http';
 
 import { KONG_VERSION, upstreamLatency } from './answer.ts';
 import type { Exchange } from './exchange.ts';
-import { Headers, type HeaderLine } from './headers.ts';
+import { Headers, type HeaderLine, withCharset } from './headers.ts';
 
 /** Headers of which nginx keeps one line: the upstream's replaces what plugins set. */
 const SINGLE = new Set([
@@ -43,19 +43,14 @@ export function proxiedHeaders(
     ([name]) => !SINGLE.has(name.toLowerCase()) || !upstream.has(name),
   );
   return new Headers([
-    ...single.map(withCharset),
+    ...single.map(([name, value]): HeaderLine => [
+      name,
+      name.toLowerCase() === 'content-type' ? withCharset(value) : value,
+    ]),
     ...own,
     ...others,
     ['Server', upstream.first('server') ?? KONG_VERSION],
     ...upstreamLatency(exchange, sentAt, upstream.first('via')),
     ['X-Kong-Request-Id', exchange.requestId],
   ]);
-}
-
-/** nginx's `charset UTF-8` for its charset_types, where the upstream names none. */
-function withCharset([name, value]: HeaderLine): HeaderLine {
-  const isType = name.toLowerCase() === 'content-type';
-  const isText =
-    /^text\/(html|xml|plain|vnd\.wap\.wml)$|^application\/(javascript|rss\+xml)$/i.test(value);
-  return [name, isType && isText ? `${value}; charset=UTF-8` : value];
 }

@@ -19,6 +19,7 @@ const COMMANDS = [
   'prune',
   'stats',
   'inspect',
+  'doctor',
   'schema',
 ];
 

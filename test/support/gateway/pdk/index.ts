@@ -1,5 +1,5 @@
 import type { Level } from '../log.ts';
-import { type LuaValue, fromJson, isTable } from '../lua.ts';
+import { LuaError, type LuaValue, fromJson, isTable } from '../lua.ts';
 import { notInAccess, stringArgument } from './checks.ts';
 import { client } from './client.ts';
 import { nginx, shared } from './nginx.ts';
@@ -16,6 +16,7 @@ const shown = (value: LuaValue): string =>
 const logAt =
   (level: Level): PdkFunction =>
   ({ exchange, plugin }, ...values) => {
+    if (values.length === 0) throw new LuaError('expected at least one argument');
     exchange.node.log.write(level, values.map(shown).join(''), plugin.name);
     return undefined;
   };

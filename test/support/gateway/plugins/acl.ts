@@ -1,6 +1,6 @@
 import type { Exchange } from '../exchange.ts';
 import { errorExit } from '../exit.ts';
-import { type LuaValue, bytesOf, index, isTable, sequence } from '../lua.ts';
+import { LuaError, type LuaValue, bytesOf, index, isTable, sequence } from '../lua.ts';
 import { type Config, type Plugin, strings } from './plugin.ts';
 
 /** kong/plugins/acl/handler.lua. */
@@ -26,8 +26,12 @@ export const acl: Plugin = {
 function consumerIdOf(exchange: Exchange, credential: LuaValue): string | undefined {
   const consumer = exchange.ctx.get('authenticated_consumer');
   const id = index(consumer, 'id') ?? index(credential, 'consumer_id');
-  return typeof id === 'string' ? id : undefined;
+  if (typeof id !== 'string') return undefined;
+  if (!UUID.test(id)) throw new LuaError('schema violation (consumer.id: expected a valid UUID)');
+  return id;
 }
+
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 /** Groups that another plugin put into the context, kong.ctx.shared first. */
 function authenticatedGroups(exchange: Exchange): string[] | undefined {

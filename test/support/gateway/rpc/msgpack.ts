@@ -6,10 +6,7 @@ import { EMPTY_MAP, type Packable, type PackableTree, decode, encode } from './c
 import type { Connection } from './connection.ts';
 import { SocketError } from './connection.ts';
 import type { PluginConf, RpcResult } from './instances.ts';
-import type { PluginEvent, Rpc, RpcWiring } from './rpc.ts';
-
-/** Kong retries for ever; a stand-in that did would hang the test instead of failing it. */
-const MAX_RETRIES = 50;
+import { MAX_RETRIES, type PluginEvent, type Rpc, type RpcWiring } from './rpc.ts';
 
 /** Kong's side of MsgPack:1 for one worker (runloop/plugin_servers/rpc/mp_rpc.lua). */
 export class MessagePackRpc implements Rpc {

@@ -8,10 +8,7 @@ import type { RpcResult } from './instances.ts';
 import { decodeMessage, encodeMessage } from './protobuf-codec.ts';
 import { RPC_CALL, RPC_RETURN } from './protobuf-messages.ts';
 import { METHODS } from './protobuf-methods.ts';
-import type { PluginEvent, Rpc, RpcWiring } from './rpc.ts';
-
-/** Kong retries for ever; a stand-in that did would hang the test instead of failing it. */
-const MAX_RETRIES = 50;
+import { MAX_RETRIES, type PluginEvent, type Rpc, type RpcWiring } from './rpc.ts';
 
 /** Kong's side of ProtoBuf:1 for one worker (runloop/plugin_servers/rpc/pb_rpc.lua). */
 export class ProtobufRpc implements Rpc {

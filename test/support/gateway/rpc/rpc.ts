@@ -28,3 +28,6 @@ export interface RpcWiring {
   /** Forgets the plugin's instances in all workers of the node. */
   resetInstances(): void;
 }
+
+/** Kong retries for ever; a stand-in that did would hang the test instead of failing it. */
+export const MAX_RETRIES = 50;
