@@ -93,6 +93,25 @@ describe('another secret', { concurrency: 6 }, () => {
     });
   }
 
+  test('D8 kong: a session that was renewed since the swap outlives the old secret', async () => {
+    const [old, fresh] = [newSecret(), newSecret()];
+    const config = { storage: 'kong', cache_ttl: 0, absolute_timeout: 0, idling_timeout: 0 };
+    const site = await scene.setUp({ ...config, secret: old, rolling_timeout: 3600 });
+    const person = await scene.person();
+    const { browser } = await site.signIn(person);
+    await site.configure({ secret: fresh, secret_fallbacks: [old] });
+    // Nobody waits that long: the last quarter of the hour has come.
+    await scene.rows(
+      "update :SCHEMA.sessions set renewed_at = now() - interval '50 minutes' where consumer_id = $1",
+      [person.id],
+    );
+    const renewal = await browser.get();
+    assertOk(renewal, person);
+    assert.equal(renewal.setCookies.length, 1);
+    await site.configure({ secret_fallbacks: [] });
+    assertOk(await browser.get(), person);
+  });
+
   test('S-158: a fallback may be a vault reference', async (t) => {
     const reference = scene.kong.vaultReference;
     if (reference === undefined) return t.skip('needs KONG_VAULT_REFERENCE');
