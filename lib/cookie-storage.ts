@@ -129,8 +129,8 @@ export class CookieStorage implements Storage {
     };
   }
 
-  #isFromTheFuture({ authenticatedAt, renewedAt, seenAt }: Session): boolean {
-    return Math.max(authenticatedAt, renewedAt, seenAt) > this.now() + MAX_SKEW;
+  #isFromTheFuture({ authenticatedAt, startedAt, renewedAt, seenAt }: Session): boolean {
+    return Math.max(authenticatedAt, startedAt, renewedAt, seenAt) > this.now() + MAX_SKEW;
   }
 }
 

@@ -224,9 +224,9 @@ function unpackContent(packed: unknown): Content | undefined {
   const { h: handle, f: family, c: consumerId, k: credentialId, s: subject } = packed;
   const { a: authenticatedAt, b: startedAt, r: renewedAt, u: seenAt } = packed;
   const data = unpackData(packed['d']);
-  if (!isText(handle) || !isText(family) || !isText(consumerId) || !isText(credentialId)) {
-    return undefined;
-  }
+  if (!isText(handle) || !isText(family) || !isText(credentialId)) return undefined;
+  // Kong answers 500 to a look-up by anything else (kong-protocol.md C.2).
+  if (!isText(consumerId) || !UUID.test(consumerId)) return undefined;
   if (!isOptionalText(subject) || data === undefined) return undefined;
   if (!isMoment(authenticatedAt) || !isMoment(startedAt)) return undefined;
   if (!isMoment(renewedAt) || !isMoment(seenAt)) return undefined;
@@ -252,6 +252,8 @@ function unpackData(packed: unknown): SessionData | undefined {
   if (groups !== undefined && !(Array.isArray(groups) && groups.every(isText))) return undefined;
   return packed;
 }
+
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
