@@ -25,6 +25,7 @@ test('the name is matched octet by octet, nothing is decoded or unquoted', () =>
     ['a=b;session=ours1', ['ours1']],
     ['session=ours1; session=ours2', ['ours1', 'ours2']],
     ['SESSION=ours1; Session=ours2', []],
+    ['SESSION=ours1; session=theirs', []],
     ['session =ours1', []],
     ['session= ours1', []],
     ['session="ours1"', []],
