@@ -87,7 +87,7 @@ test('a whole header, chunks joined, other cookies passed over', async () => {
   const content = {
     handle: randomUUID(),
     family: randomUUID(),
-    consumerId: 'c',
+    consumerId: randomUUID(),
     credentialId: 'k',
     subject: undefined,
     data: { groups },
