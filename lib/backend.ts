@@ -44,6 +44,9 @@ export function openBackend(database: Database, options: BackendOptions = {}): B
   return backend;
 }
 
+/** Those in use, for whoever watches this process. */
+export const openBackends = (): readonly Backend[] => [...backends.values()];
+
 /** Writes what is pending and closes every connection; resolves within seconds whatever happens. */
 export async function closeAll(): Promise<void> {
   await Promise.allSettled([...backends.values()].map((backend) => backend.close()));
@@ -56,7 +59,9 @@ export class Backend {
   readonly cutOffs: Cache<KnownCutOff>;
   readonly touches: Touches;
   readonly readiness: Readiness;
-  readonly #bus: Bus;
+  readonly bus: Bus;
+  /** Notices of revocations, this node's own among them. */
+  revocationsReceived = 0;
   readonly #pruner: Pruner;
   readonly #log: LogLine;
   readonly #forget: () => void;
@@ -68,7 +73,7 @@ export class Backend {
     this.#forget = forget;
     this.store = new Store(database);
     this.readiness = new Readiness(database, log);
-    this.#bus = new Bus(database, {
+    this.bus = new Bus(database, {
       ...options.bus,
       log,
       onNotice: (notice) => this.#hear(notice),
@@ -83,7 +88,7 @@ export class Backend {
       interval: options.pruneInterval,
       ready: () => this.readiness.ready(),
     });
-    this.#bus.start();
+    this.bus.start();
     this.#pruner.start();
   }
 
@@ -138,7 +143,7 @@ export class Backend {
     this.touches.stop();
     const flushed = atMost(FLUSH_TIMEOUT, this.touches.flush());
     await flushed.catch((error: unknown) => this.#log('touches_lost', { error }));
-    await this.#bus.stop();
+    await this.bus.stop();
     await this.database.close();
   }
 
@@ -174,13 +179,16 @@ export class Backend {
   }
 
   #isTrusted(): boolean {
-    return this.#bus.isHealthy && this.readiness.isReady;
+    return this.bus.isHealthy && this.readiness.isReady;
   }
 
   #hear(notice: Notice): void {
     if (notice === 'reload') this.#reload();
     else if (notice === 'schema') this.readiness.recheck();
-    else this.#revoke(notice);
+    else {
+      this.revocationsReceived += 1;
+      this.#revoke(notice);
+    }
   }
 
   #revoke(revocation: Revocation): void {

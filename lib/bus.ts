@@ -41,6 +41,10 @@ export class Bus {
   #break: ((reason: Error) => void) | undefined;
   #provenAt = -Infinity;
   #isLost = false;
+  /** How often the listener has come back after a loss. */
+  reconnects = 0;
+  /** Milliseconds that the last proof took: no notice takes longer. */
+  lag = 0;
 
   constructor(database: Database, options: BusOptions) {
     this.#database = database;
@@ -100,6 +104,7 @@ export class Bus {
     const provenAt = await this.#prove(client);
     this.#options.onListening();
     this.#provenAt = provenAt;
+    if (this.#isLost) this.reconnects += 1;
     this.#isLost = false;
     this.#options.log('bus_listening', {});
   }
@@ -125,6 +130,7 @@ export class Bus {
         'LISTEN does not last: behind a pooler, give the listener a direct listen_url',
       );
     }
+    this.lag = this.#clock() - askedAt;
     return askedAt;
   }
 

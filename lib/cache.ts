@@ -48,6 +48,9 @@ export class Cache<V extends Cacheable> {
   readonly #clock: () => number;
   #sequence = 0;
   #clearedAt = 0;
+  /** Looks that were answered, and that were not, since the start. */
+  hits = 0;
+  misses = 0;
 
   constructor({ max = 50_000, isTrusted, clock = () => performance.now() }: CacheOptions) {
     this.#isTrusted = isTrusted;
@@ -60,10 +63,17 @@ export class Cache<V extends Cacheable> {
 
   /** What is known and younger than `ttl` milliseconds; `null` = gone, `undefined` = ask the store. */
   peek(key: string, ttl: number): V | null | undefined {
-    if (!this.#isTrusted()) return undefined;
-    const entry = this.#entries.get(key);
-    if (entry === undefined || this.#clock() - entry.askedAt >= ttl) return undefined;
+    const entry = this.#isTrusted() ? this.#entries.get(key) : undefined;
+    if (entry === undefined || this.#clock() - entry.askedAt >= ttl) {
+      this.misses += 1;
+      return undefined;
+    }
+    this.hits += 1;
     return entry.value;
+  }
+
+  get size(): number {
+    return this.#entries.size;
   }
 
   /**

@@ -1,3 +1,4 @@
+import { report } from './events.ts';
 import type { Session } from './session.ts';
 import type {
   Beginning,
@@ -67,6 +68,7 @@ export class CookieStorage implements Storage {
   /** There is nobody to compare with: every copy renews for itself. */
   async renew(session: Session): Promise<Session | null> {
     const now = this.now();
+    report('session_renewed', { handle: session.handle });
     return {
       ...session,
       generation: session.generation + 1,

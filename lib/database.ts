@@ -57,6 +57,13 @@ export interface QueryEvent {
   readonly error: unknown;
 }
 
+export interface PoolState {
+  readonly size: number;
+  readonly busy: number;
+  readonly idle: number;
+  readonly waiting: number;
+}
+
 const queries = diagnostics.channel('session-guard.query');
 
 /** What a client waits beyond the server's own limit, so that the server's answer can still arrive. */
@@ -167,6 +174,13 @@ export class Database {
   /** Milliseconds since the epoch, on the database's clock. */
   now(): number {
     return this.clock.now();
+  }
+
+  /** Connections of the pool, and requests that wait for one. */
+  get pool(): PoolState {
+    const { totalCount, idleCount, waitingCount } = this.#pool;
+    const { poolSize: size } = this.#settings;
+    return { size, busy: totalCount - idleCount, idle: idleCount, waiting: waitingCount };
   }
 
   /**

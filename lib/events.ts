@@ -1,9 +1,13 @@
-import { channel } from 'node:diagnostics_channel';
+import { channel, tracingChannel } from 'node:diagnostics_channel';
+import type { Decision } from './guard.ts';
+import type { Pdk } from './pdk.ts';
 
 /** What happens to sessions, for logs and metrics. Codes are part of the product: they do not change. */
 export type EventCode =
   | 'session_created'
-  | 'session_renewed'
+  | 'session_renewed' // this request raised the generation
+  | 'renewal_lost' // another request had raised it already
+  | 'predecessor_used' // in its grace, after a renewal
   | 'session_ended' // by logout
   | 'session_replaced' // by the sign-in of somebody else in the same browser
   | 'session_expired'
@@ -37,6 +41,19 @@ export interface SessionEvent extends EventFields {
 
 /** Costs nothing while nobody listens (node:diagnostics_channel). */
 export const events = channel('session-guard');
+
+/** One request, as the subscribers of `requests` see it grow. */
+export interface RequestTrace {
+  /** On the clock of performance.now. */
+  readonly startedAt: number;
+  /** A subscriber of `start` may put another in its place. */
+  pdk: Pdk;
+  /** From `asyncEnd` on; `undefined` where the handler failed. */
+  readonly result?: Decision | undefined;
+}
+
+/** Requests from their first to their last word with Kong. As long as nobody subscribes none is traced. */
+export const requests = tracingChannel<RequestTrace, RequestTrace>('session-guard.request');
 
 export function report(code: EventCode, fields: EventFields = {}): void {
   if (events.hasSubscribers) events.publish({ code, ...fields } satisfies SessionEvent);

@@ -24,7 +24,12 @@ import type { Token } from './token.ts';
  */
 export type Decision =
   /** Nobody is signed in: as if we were not there, or 401, by configuration. */
-  | { readonly kind: 'nobody'; readonly cookies: readonly string[]; readonly rest?: string }
+  | {
+      readonly kind: 'nobody';
+      readonly why: Why;
+      readonly cookies: readonly string[];
+      readonly rest?: string;
+    }
   /** An auth plugin verified a credential in this request; that identity stands. */
   | {
       readonly kind: 'credential';
@@ -49,6 +54,12 @@ export type Decision =
   | { readonly kind: 'unavailable' };
 
 /**
+ * Why nobody is signed in: no cookie of ours; none that is genuine and good here; the session's time is over; it was
+ * ended, or is so long over that it is no longer known.
+ */
+export type Why = 'missing' | 'invalid' | 'expired' | 'revoked';
+
+/**
  * Decides one request. The order is the point (design.md §1): nobody is authenticated before everything is verified,
  * a session is stored before its cookie leaves, and a logout is committed before it is confirmed.
  */
@@ -69,18 +80,23 @@ export async function decide(guard: Guard, request: Request): Promise<Decision> 
   }
 }
 
-async function nobody(
-  guard: Guard,
-  request: Request,
-  { session, remember, rest }: Presence,
-): Promise<Decision> {
+async function nobody(guard: Guard, request: Request, presence: Presence): Promise<Decision> {
   const { channels } = guard;
+  const { session, remember, rest } = presence;
   const cookies = await cookiesOfDead(guard, request, channels.session, session);
   const beside =
     channels.remember && remember
       ? await cookiesOfDead(guard, request, channels.remember, remember)
       : [];
-  return { kind: 'nobody', cookies: [...cookies, ...beside], ...restOf(rest) };
+  const why = whyNobody(presence);
+  return { kind: 'nobody', why, cookies: [...cookies, ...beside], ...restOf(rest) };
+}
+
+function whyNobody({ session, remember, isElsewhere }: Presence): Why {
+  if (session.own.values.length === 0 && !remember?.own.values.length) return 'missing';
+  if ((session.tokens.length === 0 && !remember?.tokens.length) || isElsewhere) return 'invalid';
+  const isExpired = session.verdict === 'expired' || remember?.verdict === 'expired';
+  return isExpired ? 'expired' : 'revoked';
 }
 
 const cookiesOfDead = async (
@@ -211,6 +227,7 @@ async function keep(
   const prolongs = await isActivity(guard, request);
   const isDue =
     prolongs && !isPredecessor && isRenewalDue(proof.session, config.timeouts, storage.now());
+  if (isPredecessor) report('predecessor_used', { handle: proof.session.handle });
   const session = isDue ? await renew(guard, proof) : proof.session;
   if (typeof session === 'string') return session;
   const { lifetime, touchInterval } = config;
@@ -253,7 +270,6 @@ async function renew(
   if (!isAlive(judge(renewed, entry.generation, channel.timeouts, storage.now()))) {
     return 'superseded';
   }
-  report('session_renewed', { handle: session.handle });
   return renewed;
 }
 

@@ -1,7 +1,8 @@
 import { openChannels } from './channel.ts';
 import { parseConfig } from './config.ts';
 import { Consumers } from './consumers.ts';
-import { report } from './events.ts';
+import { report, requests } from './events.ts';
+import type { RequestTrace } from './events.ts';
 import { decide } from './guard.ts';
 import type { Decision } from './guard.ts';
 import { KeyRing } from './keys.ts';
@@ -50,12 +51,20 @@ export class SessionGuard implements Instance {
    * decided is answered with 503 (ASVS 16.5.3).
    */
   async access(pdk: Pdk): Promise<void> {
+    if (!requests.hasSubscribers) return void (await this.#handle(pdk));
+    const trace: RequestTrace = { pdk, startedAt: performance.now() };
+    await requests.tracePromise(() => this.#handle(trace.pdk), trace);
+  }
+
+  async #handle(pdk: Pdk): Promise<Decision | undefined> {
     try {
       const { request, decision } = await within(this.#deadline, this.#decide(pdk));
       await carryOut(decision, this.#guard, request, pdk);
+      return decision;
     } catch (error) {
       report('handler_failed', { reason: error instanceof Error ? error.name : 'unknown' });
       await refuse(pdk);
+      return undefined;
     }
   }
 

@@ -65,6 +65,8 @@ export const log = createLog();
 const LEVELS: Record<EventCode, 'debug' | 'info' | 'warn' | 'error'> = {
   session_created: 'info',
   session_renewed: 'debug',
+  renewal_lost: 'debug',
+  predecessor_used: 'debug',
   session_ended: 'info',
   session_replaced: 'info',
   session_expired: 'debug',

@@ -33,6 +33,8 @@ export interface Found {
   readonly proof?: Proof;
   /** Whether the browser holds nothing of ours but dead cookies. */
   readonly isDead: boolean;
+  /** What became of the session of one of the tokens, where none proves anything. */
+  readonly verdict?: Verdict | undefined;
 }
 
 export interface Proof {
@@ -51,6 +53,8 @@ export interface Presence {
   readonly proof?: Proof;
   /** The Cookie header without ours; `undefined` where none of them is in it. */
   readonly rest: string | undefined;
+  /** There would be a proof if the request came from where the session began. */
+  readonly isElsewhere?: boolean;
 }
 
 /** Finds out whom the cookies prove, asking the store where this node cannot know. */
@@ -72,7 +76,8 @@ export async function examine(guard: Guard, request: Request): Promise<Presence>
   if (proof === undefined) return { session, remember, rest };
   if (!(await isBoundTo(proof.session, request, guard.config.bind))) {
     report('session_bound_elsewhere', { handle: proof.session.handle });
-    return { session: lost(session), remember: remember && lost(remember), rest };
+    const others = remember && lost(remember);
+    return { session: lost(session), remember: others, rest, isElsewhere: true };
   }
   return { session, remember, proof, rest };
 }
@@ -86,14 +91,16 @@ async function examineChannel(guard: Guard, channel: Channel, own: OwnCookies): 
   if (own.values.length === 0) return nothing(own);
   const tokens = await openTokens(channel, own, guard.storage.now());
   let isDead = true;
+  let verdict: Verdict | undefined;
   for (const token of tokens) {
     const entry = token.entries.find(({ audience }) => audience === guard.config.audience);
     const found = entry && (await examineEntry(guard, channel, token, entry));
     if (found?.proof) return { own, tokens, proof: found.proof, isDead: false };
     // A token may live on for another audience, or its session in a newer cookie.
+    verdict ??= found?.verdict;
     isDead &&= found?.verdict !== 'superseded' && token.entries.length === (entry ? 1 : 0);
   }
-  return { own, tokens, isDead };
+  return { own, tokens, isDead, verdict };
 }
 
 /** Those of the values that are genuine, in the order of the header. */

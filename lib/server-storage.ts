@@ -2,6 +2,7 @@ import { openBackend } from './backend.ts';
 import type { Backend, BackendOptions } from './backend.ts';
 import { CachedCutOffs } from './cutoffs.ts';
 import type { Database } from './database.ts';
+import { report } from './events.ts';
 import type { StoredSession } from './rows.ts';
 import type { Session, SessionData } from './session.ts';
 import type {
@@ -133,7 +134,14 @@ export class ServerStorage implements Storage {
   renew({ key, generation, data }: Session, lifetime: Lifetime): Promise<Session | null> {
     return this.#share(`${key} ${generation}`, async () => {
       const sealed = await this.#codec.seal(key, data);
-      return this.#ask(key, (store) => store.renew(key, generation, sealed, lifetime));
+      return this.#ask(key, async (store) => {
+        const stored = await store.renew(key, generation, sealed, lifetime);
+        if (stored) {
+          const { handle } = stored.session;
+          report(stored.isRaised ? 'session_renewed' : 'renewal_lost', { handle });
+        }
+        return stored;
+      });
     });
   }
 

@@ -110,7 +110,7 @@ export const SQL = {
     expires_at = greatest(s.expires_at,
       ${expiry('case when s.generation = $2 then now() else s.renewed_at end', 's.started_at', '$3', '$4')})
   where s.key = $1 and ${ALIVE}
-  returning ${COLUMNS}`,
+  returning ${COLUMNS}, s.renewed_at = now() as raised`,
 
   // The lock holds off whoever would end the family, and neither renewals nor others who restore. No row = the
   // family has ended; a row without a key = somebody else's row that this snapshot does not show yet, or an expired

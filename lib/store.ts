@@ -86,14 +86,17 @@ export class Store {
     return { stored: created.map(sessionOf), ended: await this.#endAgain(answer.rows[0]) };
   }
 
+  /** `isRaised`: by this statement, not by an earlier one. */
   async renew(
     key: string,
     generation: number,
     sealed: Uint8Array,
     { rolling, absolute }: Lifetime,
-  ): Promise<StoredSession | undefined> {
+  ): Promise<(StoredSession & { isRaised: boolean }) | undefined> {
     const values = [bytesOf(key), generation, rolling, absolute, sealed];
-    return this.#session(await this.#ask('renew', values));
+    const answer = await this.#ask<SessionRow & { raised: boolean }>('renew', values);
+    const stored = this.#session(answer);
+    return stored && { ...stored, isRaised: answer.rows[0]?.raised === true };
   }
 
   /**

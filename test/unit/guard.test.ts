@@ -81,7 +81,12 @@ test('a dead audience leaves the living one its cookie', async () => {
   await visitor.visit(a, signInAs(alice));
   await visitor.visit(b, signInAs(alice));
   clock.now += 11_000;
-  assert.deepEqual(await visitor.visit(a), { kind: 'nobody', cookies: [], rest: '' });
+  assert.deepEqual(await visitor.visit(a), {
+    kind: 'nobody',
+    why: 'expired',
+    cookies: [],
+    rest: '',
+  });
   assert.equal(who(await visitor.visit(b)), 'alice');
 });
 
@@ -134,7 +139,7 @@ test('a session bound to an address is good from there only, and is not harmed e
   const visitor = new Visitor();
   await visitor.visit(guard, { ...signInAs(alice), ...home });
   const away = await visitor.visit(guard, { traits: { ip: '192.0.2.2', 'user-agent': 'x' } });
-  assert.deepEqual(away, { kind: 'nobody', cookies: [], rest: '' });
+  assert.deepEqual(away, { kind: 'nobody', why: 'invalid', cookies: [], rest: '' });
   assert.equal(who(await visitor.visit(guard, home)), 'alice');
   assert.equal((await visitor.visit(guard, {})).kind, 'nobody');
 });
