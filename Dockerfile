@@ -31,7 +31,8 @@ COPY --from=build /build/package.json /usr/local/lib/session-guard/package.json
 COPY --from=build /build/node_modules /usr/local/lib/session-guard/node_modules
 COPY --from=build /build/dist /usr/local/lib/session-guard/dist
 USER kong
-# The lines of kong.conf.example. Absolute paths: Kong's children have no PATH.
+# The lines of kong.conf.example. Absolute paths: Kong's children have no PATH. With a KONG_IMAGE before 3.8 the query
+# command needs `--protocol msgpack` after `-dump`.
 ENV KONG_PLUGINS="bundled,session-guard" \
     KONG_PLUGINSERVER_NAMES="session-guard-server" \
     KONG_PLUGINSERVER_SESSION_GUARD_SERVER_START_CMD="/usr/local/bin/node /usr/local/lib/session-guard/dist/lib/server/main.js" \

@@ -11,7 +11,7 @@ export interface PluginInfo {
   readonly Schema: object;
 }
 
-export const PROTOCOLS = { msgpack: 'MsgPack:1', protobuf: 'ProtoBuf:1' } as const;
+export const PROTOCOLS = { protobuf: 'ProtoBuf:1', msgpack: 'MsgPack:1' } as const;
 export type Protocol = keyof typeof PROTOCOLS;
 
 /** One JSON value. Kong since 3.9 looks at the first plugin only. */

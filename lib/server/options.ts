@@ -10,7 +10,8 @@ import type { Protocol } from './dump.ts';
  */
 const DEFAULT_PREFIX = '/usr/local/kong';
 const SOCKET_NAME = 'session-guard-server.socket';
-const DEFAULT_PROTOCOL: Protocol = 'msgpack';
+/** Kong answers 500 by itself where it fails, and a request is two round trips (part J); before 3.8 it does neither. */
+const DEFAULT_PROTOCOL: Protocol = 'protobuf';
 const LOG_LEVELS: readonly LogLevel[] = ['debug', 'info', 'warn', 'error', 'silent'];
 
 export const USAGE = `session-guard-server [options]
@@ -23,7 +24,8 @@ Runs the session-guard plugin for Kong. Without options it is what Kong expects 
   --log-level <level>   ${LOG_LEVELS.join(', ')} (info); lines of JSON on stderr
   --detached            keep running when the process that started the server ends
   -dump, --dump         print the plugin's description for Kong's query command and exit
-  --protocol <name>     what the dump tells Kong to speak: ${Object.keys(PROTOCOLS).join(', ')} (${DEFAULT_PROTOCOL})
+  --protocol <name>     what the dump tells Kong to speak: ${Object.keys(PROTOCOLS).join(', ')}
+                        (${DEFAULT_PROTOCOL}; msgpack for Kong before 3.8, and beside ldap-auth)
   --version, --help
 `;
 

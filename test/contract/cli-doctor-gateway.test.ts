@@ -19,10 +19,15 @@ import { cli } from './cli-process.ts';
 
 const GUARD: ExternalPlugin = { name: NAME, schema: pluginInfo().Schema as Schema };
 /** Of these only the name matters. */
-const OTHERS = ['session', 'ai-proxy'].map((name) => ({
+const plugin = (name: string, fields: readonly object[] = []) => ({
   name,
-  schema: { name, fields: [{ config: { type: 'record', fields: [] } }] } as Schema,
-}));
+  schema: { name, fields: [{ config: { type: 'record', fields } }] } as Schema,
+});
+const OTHERS = [
+  plugin('session'),
+  plugin('ai-proxy'),
+  plugin('ldap-auth', [{ anonymous: { type: 'string' } }]),
+];
 const SECRET = { secret: '{vault://env/session-secret}' };
 const KONG = { storage: 'kong', postgres: { url: '{vault://env/session-database-url}' } };
 
@@ -120,6 +125,11 @@ const MISTAKES: readonly (readonly [string, (scene: SetUp) => Promise<unknown>, 
     'the bundled plugin everywhere',
     ({ admin }) => admin.create('/plugins', { name: 'session' }),
     ['error bundled_session'],
+  ],
+  [
+    'credentials that ProtoBuf does not carry',
+    attach('ldap-auth', { anonymous: 'anonymous' }),
+    ['warning credential_without_id'],
   ],
   ['a plugin that buffers', attach('ai-proxy'), ['warning buffered']],
   ['CORS without credentials', attach('cors', { origins: ['https://gui.test'] }), ['warning cors']],

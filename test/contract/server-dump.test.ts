@@ -40,7 +40,7 @@ test('the dump is one JSON value and nothing else, and the process ends by itsel
   assert.equal(code, 0);
   assert.equal(stderr, '');
   const { Protocol, Plugins } = JSON.parse(stdout) as Dump;
-  assert.equal(Protocol, 'MsgPack:1');
+  assert.equal(Protocol, 'ProtoBuf:1');
   assert.equal(Plugins.length, 1);
   const [plugin] = Plugins;
   assert.equal(plugin!.Name, 'session-guard');
@@ -51,8 +51,8 @@ test('the dump is one JSON value and nothing else, and the process ends by itsel
 });
 
 test('--protocol chooses what Kong is told to speak', async () => {
-  const { stdout } = await dump('--dump', '--protocol', 'protobuf');
-  assert.equal((JSON.parse(stdout) as Dump).Protocol, 'ProtoBuf:1');
+  const { stdout } = await dump('--dump', '--protocol', 'msgpack');
+  assert.equal((JSON.parse(stdout) as Dump).Protocol, 'MsgPack:1');
 });
 
 test('the dump loads the schema and nothing that serves', async () => {

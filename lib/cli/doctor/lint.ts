@@ -199,7 +199,7 @@ async function lintAnonymous(
         warning(
           'open_when_down',
           place,
-          'is open while the plugin server is down, unless it speaks ProtoBuf:1',
+          'is open while the plugin server is down, if Kong speaks MessagePack with it',
           remedy,
         ),
       ]
@@ -213,6 +213,12 @@ function lintNeighbours(plugins: readonly Plugin[], place: string): Diagnosis[] 
     const message =
       'also has the bundled session plugin, whose cookie hides credentials from session-guard';
     diagnoses.push(error('bundled_session', place, message, 'remove the bundled one'));
+  }
+  const ldap = named(({ name }) => name.startsWith('ldap-auth'));
+  if (ldap) {
+    const message = `${ldap.name} starts no session unless Kong speaks MessagePack: its credential has no id`;
+    const remedy = 'add --protocol msgpack to the query command';
+    diagnoses.push(warning('credential_without_id', place, message, remedy));
   }
   const buffering = named(({ name }) => name.startsWith('ai-'));
   if (buffering) {

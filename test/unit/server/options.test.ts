@@ -5,7 +5,7 @@ import { parseOptions, USAGE } from '../../../lib/server/options.ts';
 test('without arguments it serves where Kong looks for it', () => {
   assert.deepEqual(parseOptions([]), {
     command: 'serve',
-    protocol: 'msgpack',
+    protocol: 'protobuf',
     socket: '/usr/local/kong/session-guard-server.socket',
     logLevel: 'info',
     detached: false,
@@ -16,7 +16,7 @@ test('the dump is asked for with one dash, as Kong does, or with two', () => {
   for (const argument of ['-dump', '--dump']) {
     assert.equal(parseOptions([argument]).command, 'dump');
   }
-  assert.equal(parseOptions(['-dump', '--protocol', 'protobuf']).protocol, 'protobuf');
+  assert.equal(parseOptions(['-dump', '--protocol', 'msgpack']).protocol, 'msgpack');
 });
 
 test('the socket follows the prefix unless it is named', () => {
@@ -35,7 +35,7 @@ const WRONG: [argv: string[], message: RegExp][] = [
   [['--sokcet', '/x'], /--sokcet/],
   [['serve'], /serve/],
   [['--socket'], /--socket/],
-  [['--protocol', 'json'], /--protocol must be one of msgpack, protobuf/],
+  [['--protocol', 'json'], /--protocol must be one of protobuf, msgpack/],
   [['--log-level', 'trace'], /--log-level must be one of debug, info, warn, error, silent/],
 ];
 for (const [argv, message] of WRONG) {
