@@ -6,6 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { PROTOCOLS } from '../../../lib/server/dump.ts';
+import type { Protocol } from '../../../lib/server/dump.ts';
 import type { Listeners } from '../../support/client.ts';
 import { Entities } from '../../support/gateway/entities.ts';
 import { type Gateway, startGateway } from '../../support/gateway/index.ts';
@@ -38,6 +40,16 @@ const setting = (name: string): string | undefined => process.env[name] || undef
 
 /** Whether the suite runs against a real Kong. */
 export const isRealKong = setting('KONG_ADMIN_URL') !== undefined;
+
+/** What the stand-in and the plugin server speak; a real Kong was told so by its own query command. */
+export const protocol: Protocol = chosenProtocol();
+
+function chosenProtocol(): Protocol {
+  const name = setting('PLUGIN_PROTOCOL') ?? 'protobuf';
+  const known = Object.keys(PROTOCOLS).find((candidate) => candidate === name);
+  if (known === undefined) throw new Error(`PLUGIN_PROTOCOL=${name} is no protocol of the dump`);
+  return known as Protocol;
+}
 
 export interface EnvironmentOptions {
   /** As many as possible up to this number. Default 1. */
@@ -159,7 +171,7 @@ function nodeOf(socketPath: string) {
     server: {
       socketPath,
       startCmd: `${command} --socket '${socketPath}'`,
-      queryCmd: `${command} -dump`,
+      queryCmd: `${command} -dump${protocol === 'protobuf' ? '' : ` --protocol ${protocol}`}`,
     },
   };
 }
