@@ -73,7 +73,8 @@ function wholeNumber(option: string, text: string | undefined, fallback: number)
   return value;
 }
 
-function describe(figure: Figure): string {
+/** A line that says what was found and, where it is held to something, whether it held. */
+export function describe(figure: Figure): string {
   const { name, value, unit = '', atMost, atLeast } = figure;
   const bounds = [
     ...(atLeast === undefined ? [] : [`at least ${atLeast}`]),

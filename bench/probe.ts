@@ -1,0 +1,53 @@
+import { once } from 'node:events';
+import { connect } from 'node:net';
+
+/** What a plugin server has done since it started. */
+export interface Counts {
+  /** By name of the statement. */
+  readonly statements: Readonly<Record<string, number>>;
+  readonly decryptions: number;
+}
+
+/** Milliseconds that the event loop was late. */
+export interface Delay {
+  readonly p50: number;
+  readonly p99: number;
+  readonly max: number;
+}
+
+/** Asks the probe in a plugin server (fixtures/probe.ts) that listens on `path`. */
+export class Probe {
+  readonly #path: string;
+
+  constructor(path: string) {
+    this.#path = path;
+  }
+
+  async counts(): Promise<Counts> {
+    return (await this.#ask('counts')) as Counts;
+  }
+
+  /** Since the last call, or the first since the process started. */
+  async delay(): Promise<Delay> {
+    return (await this.#ask('delay')) as Delay;
+  }
+
+  async #ask(question: string): Promise<unknown> {
+    const socket = connect(this.#path);
+    try {
+      await once(socket, 'connect');
+      socket.write(`${question}\n`);
+      let text = '';
+      for await (const chunk of socket) {
+        text += String(chunk);
+        if (text.endsWith('\n')) break;
+      }
+      return JSON.parse(text) as unknown;
+    } finally {
+      socket.destroy();
+    }
+  }
+}
+
+export const total = ({ statements }: Counts): number =>
+  Object.values(statements).reduce((sum, count) => sum + count, 0);

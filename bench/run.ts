@@ -1,0 +1,167 @@
+import { randomBytes, randomUUID } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Cleanup } from '../test/e2e/support/cleanup.ts';
+import { startPostgres } from '../test/support/postgres.ts';
+import { check, measure } from './cell.ts';
+import type { Asking, Measurement, Talk } from './cell.ts';
+import type { Options } from './options.ts';
+import { cellsOf, isSignedIn, isSingleUse } from './plan.ts';
+import type { Cell, StorageName } from './plan.ts';
+import { Mint, tampered } from './sessions.ts';
+import { newSecret } from './site.ts';
+import type { Common } from './site.ts';
+import { openStandIns } from './stand-in.ts';
+import type { Targets } from './target.ts';
+import { startUpstream } from './upstream.ts';
+
+/** What was measured of one cell, a round at each index. */
+export interface Row {
+  readonly cell: Cell;
+  /** Absent with a real Kong. */
+  readonly talk: Talk | undefined;
+  readonly rounds: readonly Measurement[];
+}
+
+/** Cookies of a warm session: a session for each of a few users. */
+const WARM = 16;
+const INVALID = 512;
+/** Requests per second that are reckoned with, whatever was served before: at least, and of an unknown cell. */
+const FLOOR = 2000;
+const CEILING = 6000;
+/** More cookies than were used in the same time before. */
+const RESERVE = 2;
+/** A process that has served fewer is still being compiled; for this long at most it is waited for. */
+const WARM_REQUESTS = 2000;
+const WARM_SECONDS = 4;
+/** Requests that are looked at one by one. */
+const SAMPLES = 3;
+
+/** Everything that a run needs, started. */
+interface Bench {
+  readonly common: Common;
+  readonly targets: Targets;
+  readonly mint: Mint;
+  readonly warm: Readonly<Record<StorageName, readonly string[]>>;
+}
+
+/** Measures the cells, all of them in each round, and resolves with what each cost in each. */
+export async function run(options: Options, tell: (line: string) => void): Promise<Row[]> {
+  const cells = cellsOf(false, options.only);
+  const cleanup = new Cleanup();
+  try {
+    tell('starting Postgres, gateways and plugin servers');
+    const bench = await open(cells, cleanup);
+    return await new Rounds(bench, options, tell).run(cells);
+  } finally {
+    await cleanup.run();
+  }
+}
+
+async function open(cells: readonly Cell[], cleanup: Cleanup): Promise<Bench> {
+  const folder = await mkdtemp(join(tmpdir(), 'session-guard-bench-'));
+  cleanup.defer(() => rm(folder, { recursive: true, force: true }));
+  const postgres = await startPostgres();
+  cleanup.defer(() => postgres.stop());
+  const upstream = await startUpstream();
+  cleanup.defer(() => upstream.close());
+  const url = await postgres.newDatabase();
+  const common = commonOf(upstream.url, url);
+  const mint = await Mint.open(url, common.configs, common.owner);
+  cleanup.defer(() => mint.close());
+  const peers = [...new Set(cells.map(({ peer }) => peer))];
+  const targets = await openStandIns(peers, common, { folder, cleanup });
+  const warm = {
+    kong: await mint.mint({ storage: 'kong', count: WARM }),
+    cookie: await mint.mint({ storage: 'cookie', count: WARM }),
+  };
+  return { common, targets, mint, warm };
+}
+
+function commonOf(upstreamUrl: string, url: string): Common {
+  const secret = newSecret();
+  return {
+    configs: {
+      kong: { secret, storage: 'kong', postgres: { url } },
+      cookie: { secret, storage: 'cookie' },
+    },
+    upstreamUrl,
+    owner: { consumerId: randomUUID(), credentialId: randomUUID(), username: 'alice' },
+    key: randomBytes(16).toString('hex'),
+    anonymous: { id: randomUUID(), username: 'anonymous' },
+    run: randomBytes(4).toString('hex'),
+  };
+}
+
+class Rounds {
+  readonly #bench: Bench;
+  readonly #options: Options;
+  readonly #tell: (line: string) => void;
+  /** Requests per second of each cell so far. */
+  readonly #rates = new Map<Cell, number>();
+
+  constructor(bench: Bench, options: Options, tell: (line: string) => void) {
+    this.#bench = bench;
+    this.#options = options;
+    this.#tell = tell;
+  }
+
+  async run(cells: readonly Cell[]): Promise<Row[]> {
+    const { rounds, seconds, quick } = this.#options;
+    const talks = new Map<Cell, Talk | undefined>();
+    const measured = new Map<Cell, Measurement[]>(cells.map((cell) => [cell, []]));
+    for (const cell of cells) talks.set(cell, await check(await this.#asking(cell, SAMPLES)));
+    this.#tell('warming up');
+    for (const cell of quick ? oneOfEachPeer(cells) : cells) await this.#warmUp(cell, quick);
+    for (let round = 1; round <= rounds; round++) {
+      this.#tell(`round ${round} of ${rounds}`);
+      // There and back, so that nothing always follows the same.
+      for (const cell of round % 2 === 1 ? cells : cells.toReversed()) {
+        measured.get(cell)?.push(await this.#measure(cell, seconds));
+      }
+    }
+    return cells.map((cell) => {
+      return { cell, talk: talks.get(cell), rounds: measured.get(cell) ?? [] };
+    });
+  }
+
+  async #warmUp(cell: Cell, isQuick: boolean): Promise<void> {
+    const limit = isQuick ? 1 : WARM_SECONDS;
+    for (let served = 0, second = 0; served < WARM_REQUESTS && second < limit; second++) {
+      served += (await this.#measure(cell, 1)).rps;
+    }
+  }
+
+  async #measure(cell: Cell, seconds: number): Promise<Measurement> {
+    const known = this.#rates.get(cell);
+    const rate = known === undefined ? CEILING : Math.max(FLOOR, known * RESERVE);
+    const asking = await this.#asking(cell, Math.ceil(rate * seconds));
+    const { connections } = this.#options;
+    const measurement = await measure(asking, { seconds, connections });
+    this.#rates.set(cell, measurement.rps);
+    return measurement;
+  }
+
+  /** @param count of cookies, where each can be used only once */
+  async #asking(cell: Cell, count: number): Promise<Asking> {
+    const { common, targets } = this.#bench;
+    const target = targets[cell.peer];
+    if (target === undefined) throw new TypeError(`${cell.peer} was not started`);
+    const cookies = await this.#cookies(cell, count);
+    const { username } = isSignedIn(cell) ? common.owner : common.anonymous;
+    return { target, cell, cookies, key: common.key, username };
+  }
+
+  async #cookies(cell: Cell, count: number): Promise<readonly string[]> {
+    const { mint, warm } = this.#bench;
+    const { storage, scenario } = cell;
+    if (isSingleUse(cell)) return mint.mint({ storage, count, due: scenario === 'renewal' });
+    if (scenario === 'valid') return warm[storage];
+    if (scenario === 'invalid') return tampered(warm[storage][0] ?? '', INVALID);
+    return [''];
+  }
+}
+
+const oneOfEachPeer = (cells: readonly Cell[]): Cell[] =>
+  cells.filter((cell, index) => index === cells.findIndex(({ peer }) => peer === cell.peer));
