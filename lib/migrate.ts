@@ -1,6 +1,6 @@
-import { readFile, readdir } from 'node:fs/promises';
 import type { Database } from './database.ts';
 import { SessionError } from './errors.ts';
+import { readMigrationFiles } from './migration-files.ts';
 
 /** A step of the tables' history. A breaking one leaves tables that older code cannot work with. */
 export interface Migration {
@@ -19,18 +19,15 @@ type Run = Parameters<Parameters<Database['transaction']>[1]>[0];
 
 /** A migration may rewrite a table, and waits for those of other nodes. Milliseconds for each statement. */
 const STATEMENT_TIMEOUT = 60_000;
-const DIRECTORY = new URL('migrations/', import.meta.url);
 
 /** The history as this version knows it, oldest first. */
 export async function readMigrations(): Promise<Migration[]> {
-  const names = (await readdir(DIRECTORY)).filter((name) => /^\d{6}_.*\.sql$/.test(name));
-  return Promise.all(
-    names.toSorted().map(async (name) => {
-      const sql = await readFile(new URL(name, DIRECTORY), 'utf8');
-      const breaking = sql.startsWith('--! breaking-change');
-      return { id: Number(name.slice(0, 6)), sql, breaking };
-    }),
-  );
+  const files = await readMigrationFiles();
+  return files.map(({ name, sql }) => ({
+    id: Number(name.slice(0, 6)),
+    sql,
+    breaking: sql.startsWith('--! breaking-change'),
+  }));
 }
 
 /**

@@ -1,0 +1,115 @@
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { mkdtemp, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { readMigrations } from '../../lib/migrate.ts';
+import { VERSION } from '../../lib/schema.ts';
+import { startGateway } from '../support/gateway/index.ts';
+import type { Gateway } from '../support/gateway/index.ts';
+import { startPostgres } from '../support/postgres.ts';
+import type { Postgres } from '../support/postgres.ts';
+import { createSites, signInAndOut, SITES } from '../support/sites.ts';
+import { createCertificate } from '../support/tls.ts';
+import { startUpstream } from '../support/upstream.ts';
+
+const fileOf = (relative: string) => fileURLToPath(new URL(`../../${relative}`, import.meta.url));
+
+/** As Kong starts it: through the shell, in another folder, without PATH or anything else in the environment. */
+const shell = (command: string, env = {}) =>
+  promisify(execFile)('/bin/sh', ['-c', `exec ${command}`], { env, cwd: '/' });
+
+describe('the single-file executable', () => {
+  let folder: string;
+  let server: string;
+  let cli: string;
+  let postgres: Postgres;
+  let databaseUrl: string;
+
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'session-guard-executable-'));
+    [server, cli] = [join(folder, 'session-guard-server'), join(folder, 'session-guard')];
+    const bundle = ['--import', 'tsx', fileOf('scripts/bundle.ts'), '--out', folder];
+    await promisify(execFile)(process.execPath, bundle, { cwd: fileOf('.') });
+    postgres = await startPostgres();
+    databaseUrl = await postgres.newDatabase();
+  });
+
+  after(async () => {
+    await postgres.stop();
+    await rm(folder, { recursive: true });
+  });
+
+  for (const args of ['-dump', '-dump --protocol protobuf', '-dump --protocol msgpack']) {
+    test(`${args} says what that of the package says`, async () => {
+      const [own, ofPackage] = await Promise.all([
+        shell(`${server} ${args}`),
+        shell(`${process.execPath} ${fileOf('dist/lib/server/main.js')} ${args}`),
+      ]);
+      assert.deepEqual(own, ofPackage);
+      assert.equal(own.stderr, '');
+      assert.ok(own.stdout.length > 5000);
+    });
+  }
+
+  test('arguments are those of the program, never of the Node inside', async () => {
+    assert.equal((await shell(`${server} --version`)).stdout, `${VERSION}\n`);
+    assert.match((await shell(`${server} --help`)).stdout, /^session-guard-server \[options\]/);
+    await assert.rejects(shell(`${server} --eval 1`), { code: 2 });
+  });
+
+  test('it is a file of its own that everybody may run', async () => {
+    const { mode, size } = await stat(server);
+    assert.equal(mode & 0o777, 0o755);
+    assert.ok(size < 150e6, `${size} bytes`);
+  });
+
+  test('under the name session-guard it is the command line, with the migrations inside', async () => {
+    assert.equal((await shell(`${cli} --version`)).stdout, `${VERSION}\n`);
+    const env = { SESSION_GUARD_DATABASE_URL: databaseUrl };
+    const { stdout } = await shell(`${cli} migrate --plan --schema planned --json`, env);
+    const { pending } = JSON.parse(stdout) as { pending: unknown };
+    const all = (await readMigrations()).map((migration) => ({
+      ...migration,
+      sql: migration.sql.replaceAll(':SCHEMA', '"planned"'),
+    }));
+    assert.deepEqual(pending, all);
+  });
+
+  describe('as the plugin server of Kong', () => {
+    let gateway: Gateway;
+    let upstream: Awaited<ReturnType<typeof startUpstream>>;
+
+    before(async () => {
+      upstream = await startUpstream();
+      const socketPath = join(folder, 'session-guard-server.socket');
+      gateway = await startGateway({
+        tls: await createCertificate(),
+        server: {
+          socketPath,
+          queryCmd: `${server} -dump`,
+          startCmd: `${server} --socket ${socketPath}`,
+        },
+      });
+      await createSites(gateway.adminUrl, { upstreamUrl: upstream.url, databaseUrl });
+    });
+
+    after(async () => {
+      await gateway.stop();
+      await upstream.close();
+    });
+
+    for (const [storage, host] of Object.entries(SITES)) {
+      test(`sign in, stay in, sign out with storage ${storage}`, () => signInAndOut(gateway, host));
+    }
+
+    test('it logs lines of JSON and nothing of the Node inside', () => {
+      const lines = gateway.log.filter((line) => line.includes('[session-guard:'));
+      assert.ok(lines.some((line) => line.includes('"event":"listening"')));
+      for (const line of lines) assert.match(line, /\[session-guard:\d+\] \{"level":/);
+    });
+  });
+});
