@@ -3,30 +3,32 @@ import type { Decision } from './guard.ts';
 import type { Pdk } from './pdk.ts';
 
 /** What happens to sessions, for logs and metrics. Codes are part of the product: they do not change. */
-export type EventCode =
-  | 'session_created'
-  | 'session_renewed' // this request raised the generation
-  | 'renewal_lost' // another request had raised it already
-  | 'predecessor_used' // in its grace, after a renewal
-  | 'session_ended' // by logout
-  | 'session_replaced' // by the sign-in of somebody else in the same browser
-  | 'session_expired'
-  | 'session_replayed'
-  | 'session_restored' // by the persistent cookie
-  | 'session_bound_elsewhere'
-  | 'session_limit'
-  | 'old_names'
-  | 'consumer_gone'
-  | 'consumer_undecided'
-  | 'credential_gone'
-  | 'credential_undecided'
-  | 'credential_without_consumer'
-  | 'no_auth_plugin'
-  | 'cookie_refused'
-  | 'session_too_large'
-  | 'login_without_session' // the store was down; the request passed on its credential
-  | 'store_unavailable'
-  | 'handler_failed';
+export const EVENT_CODES = [
+  'session_created',
+  'session_renewed', // this request raised the generation
+  'renewal_lost', // another request had raised it already
+  'predecessor_used', // in its grace, after a renewal
+  'session_ended', // by logout
+  'session_replaced', // by the sign-in of somebody else in the same browser
+  'session_expired',
+  'session_replayed',
+  'session_restored', // by the persistent cookie
+  'session_bound_elsewhere',
+  'session_limit',
+  'old_names',
+  'consumer_gone',
+  'consumer_undecided',
+  'credential_gone',
+  'credential_undecided',
+  'credential_without_consumer',
+  'no_auth_plugin',
+  'cookie_refused',
+  'session_too_large',
+  'login_without_session', // the store was down; the request passed on its credential
+  'store_unavailable',
+  'handler_failed',
+] as const;
+export type EventCode = (typeof EVENT_CODES)[number];
 
 /** Never a cookie, a token, a key, a secret or a name of a person: handles and reasons only. */
 export interface EventFields {

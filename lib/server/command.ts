@@ -1,6 +1,8 @@
+import type { Log } from '../log.ts';
 import { formatDump } from './dump.ts';
 import type { PluginInfo } from './dump.ts';
 import type { HostedPlugin } from './host.ts';
+import type { RunningServer } from './index.ts';
 import { parseOptions, USAGE } from './options.ts';
 import type { Options } from './options.ts';
 
@@ -17,7 +19,7 @@ export interface PluginSource {
 export async function run(argv: readonly string[], source: PluginSource): Promise<void> {
   let options: Options;
   try {
-    options = parseOptions(argv);
+    options = parseOptions(argv, process.env);
   } catch (err) {
     return fail(2, err);
   }
@@ -55,7 +57,26 @@ async function start(options: Options, source: PluginSource): Promise<void> {
   const server = await serve({ plugin: await source.plugin(), socket: options.socket, log });
   // The child of no one, as under a supervisor or in a container, has no parent to lose.
   const followParent = !options.detached && process.ppid > 1;
-  endWhenDone(server, { log, followParent });
+  endWhenDone(await withEndpoint(server, options, log), { log, followParent });
+}
+
+/** The server and, where one is asked for, what tells operators about it over HTTP. */
+async function withEndpoint(
+  server: RunningServer,
+  { endpoint: options }: Options,
+  log: Log,
+): Promise<RunningServer> {
+  if (options === undefined) return server;
+  const { openEndpoint } = await import('../endpoint/index.ts');
+  const endpoint = openEndpoint(options, process.env, log);
+  return {
+    ...server,
+    drain: async () => {
+      // At once: the server that takes over after a reload of Kong wants the port.
+      await endpoint?.close();
+      await server.drain();
+    },
+  };
 }
 
 function fail(code: number, err: unknown): void {

@@ -1,5 +1,7 @@
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { endpointOptions } from '../endpoint/settings.ts';
+import type { EndpointOptions } from '../endpoint/settings.ts';
 import type { LogLevel } from '../log.ts';
 import { PROTOCOLS } from './dump.ts';
 import type { Protocol } from './dump.ts';
@@ -23,6 +25,9 @@ Runs the session-guard plugin for Kong. Without options it is what Kong expects 
   --socket <path>       unix socket (<prefix>/${SOCKET_NAME})
   --log-level <level>   ${LOG_LEVELS.join(', ')} (info); lines of JSON on stderr
   --detached            keep running when the process that started the server ends
+  --http <ip:port>      metrics, health and console over HTTP, such as 127.0.0.1:9114 (none)
+  --metrics-token-file <path>, --console-token-file <path>
+                        what /metrics and /console ask for; see docs/watching.md
   -dump, --dump         print the plugin's description for Kong's query command and exit
   --protocol <name>     what the dump tells Kong to speak: ${Object.keys(PROTOCOLS).join(', ')}
                         (${DEFAULT_PROTOCOL}; msgpack for Kong before 3.8, and beside ldap-auth)
@@ -35,10 +40,14 @@ export interface Options {
   readonly socket: string;
   readonly logLevel: LogLevel;
   readonly detached: boolean;
+  readonly endpoint: EndpointOptions | undefined;
 }
 
 /** Throws an Error whose message tells the user what is wrong. */
-export function parseOptions(argv: readonly string[]): Options {
+export function parseOptions(
+  argv: readonly string[],
+  env: Readonly<Record<string, string | undefined>> = {},
+): Options {
   const { values } = parseArgs({
     // Kong calls `<path> -dump`, in the manner of Go.
     args: argv.map((arg) => (arg === '-dump' ? '--dump' : arg)),
@@ -47,6 +56,9 @@ export function parseOptions(argv: readonly string[]): Options {
       socket: { type: 'string' },
       'log-level': { type: 'string', default: 'info' },
       detached: { type: 'boolean', default: false },
+      http: { type: 'string' },
+      'metrics-token-file': { type: 'string' },
+      'console-token-file': { type: 'string' },
       dump: { type: 'boolean', default: false },
       protocol: { type: 'string', default: DEFAULT_PROTOCOL },
       version: { type: 'boolean', default: false },
@@ -59,6 +71,7 @@ export function parseOptions(argv: readonly string[]): Options {
     socket: values.socket ?? join(values.prefix, SOCKET_NAME),
     logLevel: oneOf(LOG_LEVELS, values['log-level'], '--log-level'),
     detached: values.detached,
+    endpoint: endpointOptions(values, env),
   };
 }
 

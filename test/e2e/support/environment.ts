@@ -56,6 +56,8 @@ export interface EnvironmentOptions {
   readonly nodes?: number;
   /** Of the stand-in: whose X-Forwarded-… headers count. A real Kong has been told already. */
   readonly trustedIps?: readonly string[];
+  /** Of the stand-in: further options of the plugin server. */
+  readonly serverFlags?: readonly string[];
 }
 
 export function openEnvironment(options: EnvironmentOptions = {}): Promise<Environment> {
@@ -116,7 +118,7 @@ const SERVER = fileURLToPath(new URL('../../../dist/lib/server/main.js', import.
 
 /** Several nodes are what they are in a cluster: each with a plugin server of its own, one configuration. */
 async function standIn(
-  { nodes: count = 1, trustedIps = [] }: EnvironmentOptions,
+  { nodes: count = 1, trustedIps = [], serverFlags = [] }: EnvironmentOptions,
   cleanup: Cleanup,
 ): Promise<Kong> {
   if (!existsSync(SERVER)) throw new Error(`${SERVER} is missing: run npm run build first`);
@@ -132,7 +134,7 @@ async function standIn(
       ...ports,
       env,
       trustedIps,
-      ...nodeOf(socketPath),
+      ...nodeOf(socketPath, serverFlags),
     });
   };
   cleanup.defer(() => Promise.all(gateways.map((gateway) => gateway.stop())));
@@ -164,13 +166,13 @@ const portsOf = ({ adminUrl, proxyUrl, proxySslUrl }: KongNode): Required<Ports>
 });
 
 /** The lines of kong.conf, and two workers, so that each request meets another table of instances than the last. */
-function nodeOf(socketPath: string) {
+function nodeOf(socketPath: string, flags: readonly string[]) {
   const command = `'${process.execPath}' '${SERVER}'`;
   return {
     workers: 2,
     server: {
       socketPath,
-      startCmd: `${command} --socket '${socketPath}'`,
+      startCmd: [`${command} --socket '${socketPath}'`, ...flags].join(' '),
       queryCmd: `${command} -dump${protocol === 'protobuf' ? '' : ` --protocol ${protocol}`}`,
     },
   };

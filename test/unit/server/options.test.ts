@@ -9,6 +9,7 @@ test('without arguments it serves where Kong looks for it', () => {
     socket: '/usr/local/kong/session-guard-server.socket',
     logLevel: 'info',
     detached: false,
+    endpoint: undefined,
   });
 });
 
