@@ -19,14 +19,14 @@ import { cli } from './cli-process.ts';
 
 const GUARD: ExternalPlugin = { name: NAME, schema: pluginInfo().Schema as Schema };
 /** Of these only the name matters. */
-const plugin = (name: string, fields: readonly object[] = []) => ({
+const external = (name: string, fields: readonly object[] = []) => ({
   name,
   schema: { name, fields: [{ config: { type: 'record', fields } }] } as Schema,
 });
 const OTHERS = [
-  plugin('session'),
-  plugin('ai-proxy'),
-  plugin('ldap-auth', [{ anonymous: { type: 'string' } }]),
+  external('session'),
+  external('ai-proxy'),
+  external('ldap-auth', [{ anonymous: { type: 'string' } }]),
 ];
 const SECRET = { secret: '{vault://env/session-secret}' };
 const KONG = { storage: 'kong', postgres: { url: '{vault://env/session-database-url}' } };
