@@ -10,11 +10,14 @@ import { findChromium } from './support/browser.ts';
 import { startPostgres } from './support/postgres.ts';
 
 /**
- * `npm test [-- [part of a path]… [--name pattern]]`: runs the test files, several at a time, on one Postgres, and
- * closes with the counts of the whole run. Exit code 1 when a test failed or nothing matched.
+ * `npm test [-- [part of a path]… [--name pattern]]`: runs the test files, several at a time, on one Postgres, the
+ * end-to-end ones over each protocol that Kong can speak with the plugin server, and closes with the counts of the
+ * whole run. Exit code 1 when a test failed or nothing matched.
  */
 const ROOT = fileURLToPath(new URL('.', import.meta.url));
 const FILE_TIMEOUT = 5 * 60_000; // milliseconds; a file that hangs is a failure, not a standstill
+/** One file more than there are cores: most of them wait for a clock most of the time. */
+const CONCURRENCY = Math.min(availableParallelism() + 1, 5);
 
 const { positionals: parts, values } = parseArgs({
   allowPositionals: true,
@@ -39,12 +42,22 @@ function warnOfMissingChromium(files: readonly string[]): void {
   console.log(`!! Install one (Debian: apt-get install chromium) or set CHROMIUM.\n${rule}\n`);
 }
 
-/** Runs the files and resolves with the lines of the summary: `tests N`, `pass N`, `fail N` … */
-async function runFiles(files: string[]): Promise<string[]> {
-  const summary: string[] = [];
+/**
+ * Those that run a second time, over MessagePack: the first time Kong speaks its default. A real Kong has been told
+ * what to speak, a PLUGIN_PROTOCOL of the caller's is the only one, and the stock server knows no other than MessagePack.
+ */
+function filesOverMessagePack(files: readonly string[]): string[] {
+  if (process.env['KONG_ADMIN_URL'] || process.env['PLUGIN_PROTOCOL']) return [];
+  const names = files.map((file) => relative(ROOT, file));
+  const again = names.filter((name) => name.startsWith('e2e') && !name.includes('stock-server'));
+  return again.map((name) => join(ROOT, name));
+}
+
+/** Runs the files and adds to the counts: tests, pass, fail … */
+async function runFiles(files: string[], counts: Map<string, number>): Promise<void> {
   const events = run({
     files,
-    concurrency: Math.min(availableParallelism(), 4),
+    concurrency: CONCURRENCY,
     timeout: FILE_TIMEOUT,
     ...(values.name !== undefined && { testNamePatterns: [values.name] }),
   });
@@ -55,12 +68,17 @@ async function runFiles(files: string[]): Promise<string[]> {
     for await (const event of source) {
       // Diagnostics of tests name their file, those of the whole run do not.
       const isSummary = event.type === 'test:diagnostic' && event.data.file === undefined;
-      if (isSummary) summary.push(event.data.message);
+      if (isSummary) count(counts, event.data.message);
       else yield event;
     }
   }
   await pipeline(events, withoutSummary, new spec(), process.stdout, { end: false });
-  return summary;
+}
+
+/** Adds a line of the summary, such as `pass 12`. */
+function count(counts: Map<string, number>, line: string): void {
+  const [name = '', number] = line.split(' ');
+  counts.set(name, (counts.get(name) ?? 0) + Number(number));
 }
 
 const files = await select();
@@ -71,8 +89,16 @@ if (files.length === 0) {
 warnOfMissingChromium(files);
 const postgres = await startPostgres();
 process.env['DATABASE_URL'] = postgres.url; // the files make databases of their own on it
+const again = filesOverMessagePack(files);
+const counts = new Map<string, number>();
 try {
-  for (const line of await runFiles(files)) console.log(`# ${line}`);
+  await runFiles(files, counts);
+  if (again.length > 0) {
+    console.log('\n──── end to end over MessagePack ────\n');
+    process.env['PLUGIN_PROTOCOL'] = 'msgpack'; // which the files' processes inherit
+    await runFiles(again, counts);
+  }
+  for (const [name, number] of counts) console.log(`# ${name} ${number}`);
 } finally {
   await postgres.stop();
 }

@@ -77,9 +77,15 @@ export class View {
   }
 
   #scoped(entity: Entity): Scoped {
+    const seq = ++this.#seq;
+    const startConfig = this.#startConfig;
+    let config: Config | undefined;
     return {
       name: text(entity['name']),
-      config: this.#startConfig(entity, ++this.#seq),
+      // Made when a request needs it: most plugins are replaced before one does.
+      get config() {
+        return (config ??= startConfig(entity, seq));
+      },
       route: idOf(entity['route']),
       service: idOf(entity['service']),
       consumer: idOf(entity['consumer']),
