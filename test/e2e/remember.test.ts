@@ -82,11 +82,11 @@ describe('the persistent cookie', { concurrency: 12 }, () => {
     test(`S-106 ${storage}: it does so after the session has ended by itself`, async () => {
       const { browser } = await remembered({
         storage,
-        idling_timeout: 1,
+        idling_timeout: 3,
         request_headers: ['age'],
       });
       const clock = new Clock();
-      await clock.at(3);
+      await clock.at(5);
       const restored = await browser.get();
       assertOk(restored, scene.alice);
       assert.deepEqual(namesOf(restored), ['session', 'remember']);
