@@ -10,7 +10,7 @@ import { Clock, inParallel, until } from './support/waiting.ts';
 const STORAGES = ['kong', 'cookie'] as const;
 const LOGOUT = { method: 'DELETE', path: '/?session_logout=true' };
 
-describe('many requests', { concurrency: 6 }, () => {
+describe('many requests', { concurrency: 3 }, () => {
   let scene: Scene;
   before(async () => {
     scene = await Scene.open();
