@@ -8,7 +8,7 @@ import { SECRET } from '../support/visitor.ts';
 import { IDLE_EXEMPT, PLAN } from './races-plan.ts';
 import type { Plan } from './races-plan.ts';
 import { Round } from './races-round.ts';
-import type { Verdict, World } from './races-round.ts';
+import type { Verdict, World } from './races-world.ts';
 import type { Figure, Program, Settings } from './program.ts';
 import { main } from './program.ts';
 
