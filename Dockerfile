@@ -1,8 +1,11 @@
-# Kong with session-guard:      docker build -t kong-session-guard .
-# The demo portal beside it:    docker build -t session-guard-portal --target portal .
+# Kong with session-guard:             docker build -t kong-session-guard .
+# The plugin server for a sidecar:     docker build -t session-guard --target server .
+# The demo portal of docker-compose:   docker build -t session-guard-portal --target portal .
 
-ARG NODE_IMAGE=node:20-bookworm-slim
+# Its Node becomes the executable: it must not need a newer C library than the images below have.
+ARG NODE_IMAGE=node:24-bookworm-slim
 ARG KONG_IMAGE=kong:3.9
+ARG SERVER_IMAGE=debian:bookworm-slim
 
 FROM ${NODE_IMAGE} AS dependencies
 WORKDIR /build
@@ -10,10 +13,11 @@ COPY package.json package-lock.json .npmrc ./
 RUN npm ci --ignore-scripts --no-audit --no-fund
 
 FROM dependencies AS build
-COPY tsconfig.json tsconfig.build.json ./
+COPY tsconfig.json ./
+COPY scripts/bundle.ts scripts/
+COPY scripts/executable scripts/executable
 COPY lib lib
-COPY plugins plugins
-RUN npm run build && npm prune --omit=dev --ignore-scripts --no-audit --no-fund
+RUN npm run bundle -- --prefix root
 
 # Only for the demo in docker-compose.yml: the two upstreams and the set-up through the Admin API.
 FROM dependencies AS portal
@@ -24,20 +28,22 @@ USER node
 EXPOSE 3000 3001
 CMD ["node", "--import", "tsx", "test/support/portal/portal.ts"]
 
+# A container of its own beside an unchanged Kong. Both need the same user, since nobody else may use the socket:
+# 1000 is the one that Kong's Helm chart sets.
+FROM ${SERVER_IMAGE} AS server
+COPY --from=build /build/root/ /usr/local/
+RUN ["/usr/local/bin/session-guard-server", "-dump"]
+RUN install --directory --owner=1000 --group=1000 --mode=700 /run/session-guard
+USER 1000:1000
+CMD ["/usr/local/bin/session-guard-server", "--socket", "/run/session-guard/server.socket"]
+
 FROM ${KONG_IMAGE} AS kong
 USER root
-COPY --from=build /usr/local/bin/node /usr/local/bin/node
-COPY --from=build /build/package.json /usr/local/lib/session-guard/package.json
-COPY --from=build /build/node_modules /usr/local/lib/session-guard/node_modules
-COPY --from=build /build/dist /usr/local/lib/session-guard/dist
+COPY --from=build /build/root/ /usr/local/
 USER kong
-# The lines of kong.conf.example. Absolute paths: Kong's children have no PATH. With a KONG_IMAGE before 3.8 the query
-# command needs `--protocol msgpack` after `-dump`.
+# All that kong.conf needs; everything else is Kong's default for a server of this name.
 ENV KONG_PLUGINS="bundled,session-guard" \
     KONG_PLUGINSERVER_NAMES="session-guard-server" \
-    KONG_PLUGINSERVER_SESSION_GUARD_SERVER_START_CMD="/usr/local/bin/node /usr/local/lib/session-guard/dist/lib/server/main.js" \
-    KONG_PLUGINSERVER_SESSION_GUARD_SERVER_QUERY_CMD="/usr/local/bin/node /usr/local/lib/session-guard/dist/lib/server/main.js -dump" \
-    KONG_PLUGINSERVER_SESSION_GUARD_SERVER_SOCKET="/usr/local/kong/session-guard-server.socket" \
     KONG_NGINX_PROXY_UNDERSCORES_IN_HEADERS="off"
-# An image whose Node does not run, or whose plugin does not load, is not built.
-RUN ["/usr/local/bin/node", "/usr/local/lib/session-guard/dist/lib/server/main.js", "-dump"]
+# An image in which the executable does not run is not built.
+RUN ["/usr/local/bin/session-guard-server", "-dump"]

@@ -22,7 +22,7 @@ import { licensesOf } from './executable/licenses.ts';
 
 /**
  * `npm run bundle`: the plugin server and the command line as one executable that needs neither Node nor a file
- * beside it, `dist/bin/session-guard-server`, with links for its other names (executable/entry.ts). It is the Node
+ * beside it, `<prefix>/bin/session-guard-server`, with links for its other names (executable/entry.ts). It is the Node
  * that runs this script with a bundle inside (https://nodejs.org/docs/latest-v20.x/api/single-executable-applications.html),
  * so it runs where that one would: same system, architecture and C library.
  */
@@ -81,22 +81,24 @@ async function writeExecutable(path: string, blob: Buffer): Promise<void> {
   await rename(draft, path);
 }
 
-async function bundle(out: string): Promise<void> {
+async function bundle(prefix: string): Promise<void> {
+  const [bin, doc] = [join(prefix, 'bin'), join(prefix, 'share/doc/session-guard')];
   const folder = await mkdtemp(join(tmpdir(), 'session-guard-bundle-'));
   try {
     const main = join(folder, 'main.cjs');
     const inputs = await writeBundle(main);
-    await mkdir(out, { recursive: true });
-    await writeExecutable(join(out, NAME), await toBlob(main, folder));
+    await mkdir(bin, { recursive: true });
+    await writeExecutable(join(bin, NAME), await toBlob(main, folder));
     for (const link of LINKS) {
-      await rm(join(out, link), { force: true });
-      await symlink(NAME, join(out, link));
+      await rm(join(bin, link), { force: true });
+      await symlink(NAME, join(bin, link));
     }
-    await writeFile(join(out, 'THIRD-PARTY-LICENSES.txt'), await licensesOf(inputs));
+    await mkdir(doc, { recursive: true });
+    await writeFile(join(doc, 'THIRD-PARTY-LICENSES.txt'), await licensesOf(inputs));
   } finally {
     await rm(folder, { recursive: true });
   }
 }
 
-const { values } = parseArgs({ options: { out: { type: 'string', default: 'dist/bin' } } });
-await bundle(resolve(values.out));
+const { values } = parseArgs({ options: { prefix: { type: 'string', default: 'dist' } } });
+await bundle(resolve(values.prefix));

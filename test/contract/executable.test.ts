@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { mkdtemp, rm, stat } from 'node:fs/promises';
+import { lstat, mkdir, mkdtemp, readFile, readlink, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -8,6 +8,8 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { readMigrations } from '../../lib/migrate.ts';
 import { VERSION } from '../../lib/schema.ts';
+import { Dockerfile } from '../support/dockerfile.ts';
+import type { Image } from '../support/dockerfile.ts';
 import { startGateway } from '../support/gateway/index.ts';
 import type { Gateway } from '../support/gateway/index.ts';
 import { startPostgres } from '../support/postgres.ts';
@@ -22,8 +24,18 @@ const fileOf = (relative: string) => fileURLToPath(new URL(`../../${relative}`, 
 const shell = (command: string, env = {}) =>
   promisify(execFile)('/bin/sh', ['-c', `exec ${command}`], { env, cwd: '/' });
 
-describe('the single-file executable', () => {
+/** What the commands of the base images do, where they are needed. */
+const BASE_IMAGES = {
+  'npm ci': (directory: string) => symlink(fileOf('node_modules'), join(directory, 'node_modules')),
+  'install --directory': async (_: string, root: string) => {
+    await mkdir(join(root, 'run/session-guard'), { recursive: true });
+  },
+};
+
+describe('the single-file executable of the image', () => {
   let folder: string;
+  let dockerfile: Dockerfile;
+  let image: Image;
   let server: string;
   let cli: string;
   let postgres: Postgres;
@@ -31,9 +43,10 @@ describe('the single-file executable', () => {
 
   before(async () => {
     folder = await mkdtemp(join(tmpdir(), 'session-guard-executable-'));
-    [server, cli] = [join(folder, 'session-guard-server'), join(folder, 'session-guard')];
-    const bundle = ['--import', 'tsx', fileOf('scripts/bundle.ts'), '--out', folder];
-    await promisify(execFile)(process.execPath, bundle, { cwd: fileOf('.') });
+    dockerfile = await Dockerfile.open(folder, BASE_IMAGES);
+    image = await dockerfile.build('kong');
+    const bin = join(image.root, 'usr/local/bin');
+    [server, cli] = [join(bin, 'session-guard-server'), join(bin, 'session-guard')];
     postgres = await startPostgres();
     databaseUrl = await postgres.newDatabase();
   });
@@ -61,10 +74,45 @@ describe('the single-file executable', () => {
     await assert.rejects(shell(`${server} --eval 1`), { code: 2 });
   });
 
-  test('it is a file of its own that everybody may run', async () => {
-    const { mode, size } = await stat(server);
+  test('the image has one file under three names, which everybody may run, and its licences', async () => {
+    const { mode, size } = await lstat(server);
     assert.equal(mode & 0o777, 0o755);
     assert.ok(size < 150e6, `${size} bytes`);
+    for (const name of ['session-guard', 'query_session-guard-server']) {
+      assert.equal(await readlink(join(image.root, 'usr/local/bin', name)), 'session-guard-server');
+    }
+    const doc = join(image.root, 'usr/local/share/doc/session-guard/THIRD-PARTY-LICENSES.txt');
+    const licences = await readFile(doc, 'utf8');
+    for (const name of ['Node.js v', 'jose ', 'pg ', 'pino ']) {
+      assert.match(licences, new RegExp(`^${name}[\\d.]+`, 'm'));
+    }
+  });
+
+  test('Kong in the image is told the lines of kong.conf.example and runs as itself', async () => {
+    const lines = [
+      ...(await readFile(fileOf('kong.conf.example'), 'utf8')).matchAll(/^(\w+) = (.*)$/gm),
+    ];
+    const expected = lines.map(([, name = '', value = '']) => [
+      `KONG_${name.toUpperCase()}`,
+      value,
+    ]);
+    assert.deepEqual(image.env, Object.fromEntries(expected));
+    assert.equal(image.user, 'kong');
+    assert.equal(dockerfile.lastStage, 'kong');
+  });
+
+  test('the image of the sidecar starts the server as the user of the chart', async () => {
+    const sidecar = await dockerfile.build('server');
+    assert.equal(sidecar.user, '1000:1000');
+    const [program = '', ...args] = sidecar.command;
+    assert.deepEqual(args, ['--socket', '/run/session-guard/server.socket']);
+    assert.ok((await lstat(join(sidecar.root, program))).isFile());
+    assert.ok((await lstat(join(sidecar.root, 'run/session-guard'))).isDirectory());
+  });
+
+  test('under the name by which Kong 3.4 asks it describes itself for MessagePack', async () => {
+    const { stdout } = await shell(join(image.root, 'usr/local/bin/query_session-guard-server'));
+    assert.match(stdout, /^\{"Protocol":"MsgPack:1"/);
   });
 
   test('under the name session-guard it is the command line, with the migrations inside', async () => {
