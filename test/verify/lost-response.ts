@@ -7,7 +7,7 @@ import { startPostgres } from '../support/postgres.ts';
 import { ServerNode } from '../support/server-node.ts';
 import type { ServerRoute } from '../support/server-node.ts';
 import { SECRET } from '../support/visitor.ts';
-import { cookieOf, insist, openTokens } from './races-requests.ts';
+import { cookieOf, insist, openTokens, signIn } from './races-requests.ts';
 import type { Figure, Program, Settings } from './program.ts';
 import { main } from './program.ts';
 
@@ -116,7 +116,7 @@ class Client {
   }
 
   async #signIn(): Promise<string | undefined> {
-    return cookieOf(await insist(this.#next(), { consumer: this.#person }));
+    return cookieOf(await signIn(this.#next(), this.#person));
   }
 
   async live(): Promise<Story> {

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { openChannels } from '../../lib/channel.ts';
 import type { Channel } from '../../lib/channel.ts';
 import { parseConfig } from '../../lib/config.ts';
+import type { Consumer } from '../../lib/consumers.ts';
 import type { Entry } from '../../lib/token.ts';
 import type { Ask, Reply, ServerRoute } from '../support/server-node.ts';
 import { SECRET } from '../support/visitor.ts';
@@ -19,6 +20,16 @@ export async function insist(route: ServerRoute, ask: Ask): Promise<Insisted> {
   for (let refusals = 0; ; refusals++) {
     const reply = await route.ask(ask);
     if (reply.status !== 503 || refusals === MOST_REFUSALS) return { ...reply, refusals };
+    await sleep(PAUSE);
+  }
+}
+
+/** Signs in until the response has a cookie: without a database in time the request passes on its credential alone. */
+export async function signIn(route: ServerRoute, consumer: Consumer): Promise<Reply> {
+  for (let refusals = 0; ; refusals++) {
+    const reply = await insist(route, { consumer });
+    if (cookieOf(reply) !== undefined) return reply;
+    if (refusals === MOST_REFUSALS) throw new Error('nobody can sign in');
     await sleep(PAUSE);
   }
 }

@@ -6,7 +6,7 @@ import type { Ask, Reply, ServerRoute } from '../support/server-node.ts';
 import { IDLE_EXEMPT } from './races-plan.ts';
 import type { Plan, Step } from './races-plan.ts';
 import type { Verdict, World } from './races-world.ts';
-import { CHANNELS, cookieOf, insist, openTokens } from './races-requests.ts';
+import { CHANNELS, cookieOf, insist, openTokens, signIn } from './races-requests.ts';
 
 const DAY = 86_400_000;
 const MINUTES = 60_000;
@@ -51,13 +51,13 @@ export class Round {
   static async begin(world: World, plan: Plan): Promise<Round> {
     const round = new Round(world, plan);
     const route = round.#route(plan.node);
-    round.#keep(await insist(route, { consumer: round.#person }));
+    round.#keep(await signIn(route, round.#person));
     const { rows } = await world.pool.query<{ family: string }>(
       `select family from ${world.schema}.sessions where consumer_id = $1 limit 1`,
       [round.#person.id],
     );
     round.#family = rows[0]?.family ?? '';
-    round.#bystander = cookieOf(await insist(route, { consumer: round.#person })) ?? '';
+    round.#bystander = cookieOf(await signIn(route, round.#person)) ?? '';
     return round;
   }
 

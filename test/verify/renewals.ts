@@ -4,7 +4,7 @@ import { startPostgres } from '../support/postgres.ts';
 import { ServerNode } from '../support/server-node.ts';
 import { SECRET } from '../support/visitor.ts';
 import type { Insisted } from './races-requests.ts';
-import { cookieOf, insist, openTokens } from './races-requests.ts';
+import { cookieOf, insist, openTokens, signIn } from './races-requests.ts';
 import type { Figure, Program, Settings } from './program.ts';
 import { main } from './program.ts';
 
@@ -59,7 +59,7 @@ async function sessionDue(
   const node = await ServerNode.start();
   const route = await node.route(config);
   const consumer = { id: randomUUID(), username: 'alice' };
-  const cookie = cookieOf(await route.ask({ consumer })) ?? '';
+  const cookie = cookieOf(await signIn(route, consumer)) ?? '';
   await node.stop();
   await ask(url, `update ${SCHEMA}.sessions set renewed_at = renewed_at - interval '50 minutes'`);
   const row = async () =>

@@ -11,7 +11,7 @@ import { startPostgres } from '../support/postgres.ts';
 import { isOurAnswer, ServerNode } from '../support/server-node.ts';
 import type { ServerRoute } from '../support/server-node.ts';
 import { SECRET } from '../support/visitor.ts';
-import { cookieOf, insist } from './races-requests.ts';
+import { cookieOf, insist, signIn } from './races-requests.ts';
 import type { Figure, Program, Settings } from './program.ts';
 import { main } from './program.ts';
 
@@ -78,7 +78,7 @@ async function run({ count }: Settings): Promise<Figure[]> {
 /** A session that both nodes know. */
 async function session({ here, there }: Pick<World, 'here' | 'there'>) {
   const person = { id: randomUUID(), username: 'alice' };
-  const cookies = cookieOf(await insist(here, { consumer: person })) ?? '';
+  const cookies = cookieOf(await signIn(here, person)) ?? '';
   const isIn = async (route: ServerRoute) =>
     (await insist(route, { cookies })).consumerId === person.id;
   if (!(await isIn(there))) throw new Error('the other node does not know the session');
