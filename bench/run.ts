@@ -1,20 +1,14 @@
-import { randomBytes, randomUUID } from 'node:crypto';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Cleanup } from '../test/e2e/support/cleanup.ts';
-import { startPostgres } from '../test/support/postgres.ts';
+import { openBench } from './bench.ts';
+import type { Bench } from './bench.ts';
 import { check, measure } from './cell.ts';
 import type { Asking, Measurement, Talk } from './cell.ts';
 import type { Options } from './options.ts';
 import { cellsOf, isSignedIn, isSingleUse } from './plan.ts';
-import type { Cell, StorageName } from './plan.ts';
-import { Mint, tampered } from './sessions.ts';
-import { newSecret } from './site.ts';
-import type { Common } from './site.ts';
-import { openStandIns } from './stand-in.ts';
-import type { Targets } from './target.ts';
-import { startUpstream } from './upstream.ts';
+import type { Cell } from './plan.ts';
+import { realKong } from './real-kong.ts';
+import { tampered } from './sessions.ts';
 
 /** What was measured of one cell, a round at each index. */
 export interface Row {
@@ -24,8 +18,6 @@ export interface Row {
   readonly rounds: readonly Measurement[];
 }
 
-/** Cookies of a warm session: a session for each of a few users. */
-const WARM = 16;
 const INVALID = 512;
 /** Requests per second that are reckoned with, whatever was served before: at least, and of an unknown cell. */
 const FLOOR = 2000;
@@ -37,61 +29,20 @@ const WARM_REQUESTS = 2000;
 const WARM_SECONDS = 4;
 /** Requests that are looked at one by one. */
 const SAMPLES = 3;
-
-/** Everything that a run needs, started. */
-interface Bench {
-  readonly common: Common;
-  readonly targets: Targets;
-  readonly mint: Mint;
-  readonly warm: Readonly<Record<StorageName, readonly string[]>>;
-}
+/** What a cell leaves to be done behind its answers is done before the next one is measured. */
+const PAUSE_MS = 100;
 
 /** Measures the cells, all of them in each round, and resolves with what each cost in each. */
 export async function run(options: Options, tell: (line: string) => void): Promise<Row[]> {
-  const cells = cellsOf(false, options.only);
+  const cells = cellsOf(realKong() !== undefined, options.only);
   const cleanup = new Cleanup();
   try {
-    tell('starting Postgres, gateways and plugin servers');
-    const bench = await open(cells, cleanup);
+    tell('starting');
+    const bench = await openBench(cells, { options, cleanup });
     return await new Rounds(bench, options, tell).run(cells);
   } finally {
     await cleanup.run();
   }
-}
-
-async function open(cells: readonly Cell[], cleanup: Cleanup): Promise<Bench> {
-  const folder = await mkdtemp(join(tmpdir(), 'session-guard-bench-'));
-  cleanup.defer(() => rm(folder, { recursive: true, force: true }));
-  const postgres = await startPostgres();
-  cleanup.defer(() => postgres.stop());
-  const upstream = await startUpstream();
-  cleanup.defer(() => upstream.close());
-  const url = await postgres.newDatabase();
-  const common = commonOf(upstream.url, url);
-  const mint = await Mint.open(url, common.configs, common.owner);
-  cleanup.defer(() => mint.close());
-  const peers = [...new Set(cells.map(({ peer }) => peer))];
-  const targets = await openStandIns(peers, common, { folder, cleanup });
-  const warm = {
-    kong: await mint.mint({ storage: 'kong', count: WARM }),
-    cookie: await mint.mint({ storage: 'cookie', count: WARM }),
-  };
-  return { common, targets, mint, warm };
-}
-
-function commonOf(upstreamUrl: string, url: string): Common {
-  const secret = newSecret();
-  return {
-    configs: {
-      kong: { secret, storage: 'kong', postgres: { url } },
-      cookie: { secret, storage: 'cookie' },
-    },
-    upstreamUrl,
-    owner: { consumerId: randomUUID(), credentialId: randomUUID(), username: 'alice' },
-    key: randomBytes(16).toString('hex'),
-    anonymous: { id: randomUUID(), username: 'anonymous' },
-    run: randomBytes(4).toString('hex'),
-  };
 }
 
 class Rounds {
@@ -138,6 +89,7 @@ class Rounds {
     const rate = known === undefined ? CEILING : Math.max(FLOOR, known * RESERVE);
     const asking = await this.#asking(cell, Math.ceil(rate * seconds));
     const { connections } = this.#options;
+    await sleep(PAUSE_MS);
     const measurement = await measure(asking, { seconds, connections });
     this.#rates.set(cell, measurement.rps);
     return measurement;
@@ -154,11 +106,12 @@ class Rounds {
   }
 
   async #cookies(cell: Cell, count: number): Promise<readonly string[]> {
-    const { mint, warm } = this.#bench;
-    const { storage, scenario } = cell;
+    const { mint } = this.#bench;
+    const { peer, storage, scenario } = cell;
+    const warm = this.#bench.warm(peer)[storage];
     if (isSingleUse(cell)) return mint.mint({ storage, count, due: scenario === 'renewal' });
-    if (scenario === 'valid') return warm[storage];
-    if (scenario === 'invalid') return tampered(warm[storage][0] ?? '', INVALID);
+    if (scenario === 'valid') return warm;
+    if (scenario === 'invalid') return tampered(warm[0] ?? '', INVALID);
     return [''];
   }
 }

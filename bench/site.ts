@@ -5,6 +5,7 @@ import type { Owner } from './sessions.ts';
 
 /** What all gateways of a run have in common, so that a session of one is good at the others. */
 export interface Common {
+  readonly secret: string;
   readonly configs: Readonly<Record<StorageName, object>>;
   readonly upstreamUrl: string;
   readonly owner: Owner;
