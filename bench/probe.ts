@@ -32,6 +32,11 @@ export class Probe {
     return (await this.#ask('delay')) as Delay;
   }
 
+  /** What is reachable, in bytes, after a collection: for a server that was started with --expose-gc. */
+  async memory(): Promise<{ readonly held: number }> {
+    return (await this.#ask('memory')) as { held: number };
+  }
+
   async #ask(question: string): Promise<unknown> {
     const socket = connect(this.#path);
     try {

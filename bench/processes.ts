@@ -14,3 +14,10 @@ export async function cpuMicroseconds(pid: number): Promise<number> {
 
 /** `<ns on a CPU> <ns waiting for one> <time slices>`, in microseconds. */
 export const parseSchedstat = (text: string): number => Number(text.split(' ')[0]) / 1000;
+/** Resident memory in bytes. */
+export async function residentBytes(pid: number): Promise<number> {
+  const status = await readFile(`/proc/${pid}/status`, 'utf8');
+  const kilobytes = /^VmRSS:\s*(\d+) kB$/m.exec(status)?.[1];
+  if (kilobytes === undefined) throw new Error(`no VmRSS of process ${pid}`);
+  return Number(kilobytes) * 1024;
+}

@@ -5,6 +5,7 @@ import type { Bench } from './bench.ts';
 import { check, measure } from './cell.ts';
 import type { Asking, Measurement, Talk } from './cell.ts';
 import type { Options } from './options.ts';
+import { generator } from './load/index.ts';
 import { cellsOf, isSignedIn, isSingleUse } from './plan.ts';
 import type { Cell } from './plan.ts';
 import { realKong } from './real-kong.ts';
@@ -37,7 +38,7 @@ export async function run(options: Options, tell: (line: string) => void): Promi
   const cells = cellsOf(realKong() !== undefined, options.only);
   const cleanup = new Cleanup();
   try {
-    tell('starting');
+    tell(`starting; the load comes from ${await generator()}`);
     const bench = await openBench(cells, { options, cleanup });
     return await new Rounds(bench, options, tell).run(cells);
   } finally {

@@ -2,10 +2,10 @@ import { readFileSync } from 'node:fs';
 import autocannon from 'autocannon';
 
 /**
- * What wrk.lua does, where there is no wrk: `autocannon.ts URL SECONDS CONNECTIONS RATE FILE HOST [KEY]`. RATE is
- * requests per second, 0 = as many as there can be. Prints one line of JSON, times in microseconds.
+ * What wrk.lua does, where there is no wrk: `autocannon.ts URL SECONDS CONNECTIONS FILE HOST [KEY]`. Prints
+ * one line of JSON, times in microseconds.
  */
-const [url = '', seconds, connections, rate, file = '', host = '', key] = process.argv.slice(2);
+const [url = '', seconds, connections, file = '', host = '', key] = process.argv.slice(2);
 const requests = readFileSync(file, 'utf8')
   .split('\n')
   .slice(0, -1)
@@ -23,7 +23,6 @@ const result = await autocannon({
   url,
   duration: Number(seconds),
   connections: Number(connections),
-  ...(Number(rate) > 0 && { overallRate: Number(rate) }),
   requests: [{ setupRequest: (request) => ({ ...request, ...next() }) }],
 });
 const { latency, errors, timeouts, non2xx, duration } = result;

@@ -38,7 +38,8 @@ export async function generate(load: Load): Promise<LoadResult> {
   try {
     const file = join(folder, 'cookies');
     await writeFile(file, load.cookies.map((cookie) => `${cookie}\n`).join(''));
-    const [command, args] = (await hasWrk()) ? wrk(load, file) : autocannon(load, file);
+    const [command, args] =
+      (await generator()) === 'wrk' ? wrk(load, file) : autocannon(load, file);
     const timeout = load.seconds * 1000 + GRACE_MS;
     const { stdout } = await promisify(execFile)(command, args, { timeout });
     return parseResult(stdout);
@@ -67,15 +68,16 @@ function wrk({ url, host, key, seconds, connections }: Load, file: string): Comm
 }
 
 function autocannon({ url, host, key, seconds, connections }: Load, file: string): Command {
-  const numbers = [seconds, connections, 0].map(String);
+  const numbers = [seconds, connections].map(String);
   const args = [url, ...numbers, file, host, ...(key === undefined ? [] : [key])];
   return [process.execPath, ['--import', 'tsx', path('autocannon.ts'), ...args]];
 }
 
-let found: Promise<boolean> | undefined;
+let found: Promise<'wrk' | 'autocannon'> | undefined;
 
-function hasWrk(): Promise<boolean> {
-  found ??= isOnPath('wrk');
+/** wrk where it is installed: it takes less of the CPU that the others need. */
+export function generator(): Promise<'wrk' | 'autocannon'> {
+  found ??= isOnPath('wrk').then((isThere) => (isThere ? 'wrk' : 'autocannon'));
   return found;
 }
 

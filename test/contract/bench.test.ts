@@ -4,6 +4,7 @@ import { parseResult } from '../../bench/load/index.ts';
 import { parseOptions } from '../../bench/options.ts';
 import { cellsOf } from '../../bench/plan.ts';
 import { parseSchedstat } from '../../bench/processes.ts';
+import { listenersOn } from '../../bench/real-kong.ts';
 import { figuresOf, report } from '../../bench/report.ts';
 import { run } from '../../bench/run.ts';
 import type { Row } from '../../bench/run.ts';
@@ -31,6 +32,17 @@ describe('the arithmetic of the benchmark', () => {
     assert.throws(() => parseResult(line.replace('"requests":7', '"requests":0')), /no request/);
     assert.throws(() => parseResult('unable to connect'), /unable to connect/);
     assert.equal(parseSchedstat('1500000 200 3\n'), 1500);
+  });
+
+  test('the sockets that listen on a port, in the table of the kernel', () => {
+    const table = [
+      '  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode',
+      '   0: 0100007F:1F40 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 41 1 0',
+      '   1: 0100007F:1F41 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 42 1 0',
+      '   2: 0100007F:1F40 0100007F:C350 01 00000000:00000000 00:00000000 00000000     0        0 43 1 0',
+    ].join('\n');
+    assert.deepEqual(listenersOn(8000, table), ['41']);
+    assert.deepEqual(listenersOn(80, table), []);
   });
 
   test('tampered cookies differ from the genuine one and from each other', () => {
