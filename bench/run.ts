@@ -22,7 +22,7 @@ export interface Row {
 const INVALID = 512;
 /** Requests per second that are reckoned with, whatever was served before: at least, and of an unknown cell. */
 const FLOOR = 2000;
-const CEILING = 6000;
+const CEILING = 4000;
 /** More cookies than were used in the same time before. */
 const RESERVE = 2;
 /** A process that has served fewer is still being compiled; for this long at most it is waited for. */

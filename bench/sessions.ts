@@ -15,7 +15,9 @@ import { DataCodec } from '../lib/token.ts';
 import type { StorageName } from './plan.ts';
 
 /** Rows in one statement. */
-const BATCH = 500;
+const BATCH = 200;
+/** No request waits for these statements, and the machine may have much else to do. */
+const PATIENCE = { connectTimeout: 30_000, statementTimeout: 30_000 };
 
 /** Whose the sessions are. */
 export interface Owner {
@@ -48,23 +50,25 @@ export class Mint {
   readonly #sql: Client;
   readonly #store: Store;
   readonly #now: () => number;
+  readonly #ready: () => Promise<void>;
   readonly #close: () => Promise<void>;
 
   private constructor(url: string, configs: Configs, owner: Owner) {
-    const database = openDatabase({ url });
+    const database = openDatabase({ url, ...PATIENCE });
     const backend = openBackend(database);
     this.#configs = { kong: parseConfig(configs.kong), cookie: parseConfig(configs.cookie) };
     this.#owner = owner;
     this.#sql = new Client({ connectionString: url });
     this.#store = new Store(database);
     this.#now = () => database.now();
+    this.#ready = () => backend.readiness.ready();
     this.#close = () => backend.close();
   }
 
   /** Creates the tables too. */
   static async open(url: string, configs: Configs, owner: Owner): Promise<Mint> {
     const mint = new Mint(url, configs, owner);
-    await openBackend(openDatabase({ url })).readiness.ready();
+    await mint.#ready();
     await mint.#sql.connect();
     return mint;
   }
