@@ -1,6 +1,6 @@
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import { bindingOf } from './binding.ts';
-import { writeCookies } from './channel.ts';
+import { openTokens, writeCookies } from './channel.ts';
 import type { Channel } from './channel.ts';
 import type { Config } from './config.ts';
 import { subjectOf } from './consumers.ts';
@@ -9,7 +9,7 @@ import { entryOf } from './entry.ts';
 import { isStoreUnavailable, SessionError } from './errors.ts';
 import { report } from './events.ts';
 import type { OwnCookies } from './cookie.ts';
-import { keyOf, openTokens, otherEntries, provenSessions } from './presence.ts';
+import { keyOf, otherEntries, provenSessions } from './presence.ts';
 import type { Found, Guard, Presence } from './presence.ts';
 import type { Request } from './request.ts';
 import type { Session, SessionData } from './session.ts';

@@ -135,7 +135,7 @@ export function findOwnCookies(
   isOurs: (value: string) => boolean,
 ): OwnCookies {
   // Most headers do not hold the name at all; this spares them the splitting.
-  if (!header.includes(name)) return NOTHING;
+  if (!header.includes(name)) return NO_COOKIES;
   const pairs = pairsOf(header);
   const chunks = firstChunks(pairs, name);
   const raw = new Set<string>();
@@ -151,7 +151,7 @@ export function findOwnCookies(
     if (values.size < MAX_CANDIDATES) values.add(value);
     longest = Math.max(longest, count);
   }
-  if (values.size === 0) return NOTHING;
+  if (values.size === 0) return NO_COOKIES;
   const isOwn = (pair: Pair) =>
     pair.name === name ? raw.has(pair.value) : numberOf(pair.name, name) <= longest;
   const kept = pairs.filter((pair) => !isOwn(pair));
@@ -165,7 +165,7 @@ export function findOwnCookies(
   };
 }
 
-const NOTHING: OwnCookies = { values: [], chunks: [], rest: undefined };
+export const NO_COOKIES: OwnCookies = { values: [], chunks: [], rest: undefined };
 
 /** 2 to 9 for a chunk of `name`, Infinity for every other cookie. */
 function numberOf(candidate: string, name: string): number {

@@ -6,7 +6,7 @@ import type { RequestTrace } from './events.ts';
 import { decide } from './guard.ts';
 import type { Decision } from './guard.ts';
 import { KeyRing } from './keys.ts';
-import { readRequest } from './kong-request.ts';
+import { RequestReader } from './kong-request.ts';
 import { carryOut, refuse } from './kong.ts';
 import type { Instance, Pdk } from './pdk.ts';
 import type { Guard } from './presence.ts';
@@ -26,6 +26,7 @@ const consumers = new Consumers();
  */
 export class SessionGuard implements Instance {
   readonly #guard: Guard;
+  readonly #reader: RequestReader;
   readonly #deadline: number;
   #hasWarned = false;
 
@@ -42,6 +43,7 @@ export class SessionGuard implements Instance {
       credentials: openCredentials(config),
       channels: openChannels(config),
     };
+    this.#reader = new RequestReader(config);
     this.#deadline = deadline;
     if (config.oldNames.length > 0) report('old_names', { reason: config.oldNames.join(', ') });
   }
@@ -69,7 +71,7 @@ export class SessionGuard implements Instance {
   }
 
   async #decide(pdk: Pdk): Promise<{ request: Request; decision: Decision }> {
-    const request = await readRequest(pdk, this.#guard.config);
+    const request = await this.#reader.read(pdk);
     const decision = await decide(this.#guard, request);
     if (decision.kind === 'nobody' && !this.#hasWarned && !(await request.consumer())) {
       this.#hasWarned = true;

@@ -1,9 +1,10 @@
+import { speaks } from './clearing.ts';
 import type { Config } from './config.ts';
 import type { Consumer } from './consumers.ts';
 import type { Pdk, PdkCall } from './pdk.ts';
 import type { Request, RequestBody, RequestLine, Trait, Traits } from './request.ts';
 
-/** A frozen call is encoded once (lib/server/protobuf-calls.ts). */
+/** What is frozen is encoded once (lib/server/protobuf-calls.ts). */
 const constant = (...parts: PdkCall): PdkCall => Object.freeze(parts);
 
 const CREDENTIAL = constant('kong.client.get_credential');
@@ -15,50 +16,76 @@ const CONSUMER = constant('kong.client.get_consumer');
 const COOKIE = constant('kong.nginx.get_var', 'http_cookie');
 const REQUEST_LINE = constant('kong.nginx.get_var', 'request');
 const GROUPS = constant('kong.nginx.get_ctx', 'authenticated_groups');
+/** As many lines as Kong hands out; of a request with more we know that it has too many to be known. */
+const MAX_LINES = 1000;
+const HEADERS = constant('kong.request.get_headers', MAX_LINES);
 
 /** Kong's own buffer for bodies (client_body_buffer_size); over MessagePack a larger one would be a 500. */
 const MAX_BODY = 8192;
 
-const header = (name: string): PdkCall => constant('kong.request.get_header', name);
+const headerCalls = new Map<string, PdkCall>();
 
-const TRAITS: Record<Trait, PdkCall> = {
-  ip: constant('kong.client.get_forwarded_ip'),
-  scheme: constant('kong.request.get_forwarded_scheme'),
-  'user-agent': header('user-agent'),
-};
-
-/**
- * Reads a request: what is always needed at once, the rest when the guard asks for it. Never whole maps of
- * headers or arguments: a client can crash or mislead a plugin server through their keys (kong-protocol.md F1, F2).
- */
-export async function readRequest(pdk: Pdk, { bind, idleExempt }: Config): Promise<Request> {
-  const request = new KongRequest(pdk);
-  // Where a batch is one round trip, all that a session may need goes into the first.
-  const foreseen = pdk.pipelined
-    ? [CONSUMER, REQUEST_LINE, ...bind.map((trait) => TRAITS[trait]), ...exemptCalls(idleExempt)]
-    : [];
-  await request.read([CREDENTIAL, COOKIE, ...foreseen]);
-  return request;
+/** @param name one of few: ours, or a configuration's */
+function header(name: string): PdkCall {
+  const call = headerCalls.get(name) ?? constant('kong.request.get_header', name);
+  headerCalls.set(name, call);
+  return call;
 }
 
-const exemptCalls = ({ header: name }: Config['idleExempt']): PdkCall[] =>
-  name === undefined ? [] : [header(name)];
+const TRAITS: Record<Exclude<Trait, 'user-agent'>, PdkCall> = {
+  ip: constant('kong.client.get_forwarded_ip'),
+  scheme: constant('kong.request.get_forwarded_scheme'),
+};
+
+const SEPARATELY: readonly PdkCall[] = Object.freeze([CREDENTIAL, COOKIE]);
+
+/**
+ * Reads requests: what is always needed at once, the rest when the guard asks for it. Where a batch is one round trip all
+ * that a session may need goes into the first, and the headers come as a whole. Elsewhere (MessagePack) each call is a
+ * round trip, and a client can crash or mislead a plugin server through the keys of a map (kong-protocol.md F1, F2).
+ */
+export class RequestReader {
+  readonly #together: readonly PdkCall[];
+
+  constructor({ bind }: Pick<Config, 'bind'>) {
+    const traits = bind.filter((trait) => trait !== 'user-agent').map((trait) => TRAITS[trait]);
+    this.#together = Object.freeze([CREDENTIAL, HEADERS, REQUEST_LINE, ...traits]);
+  }
+
+  async read(pdk: Pdk): Promise<Request> {
+    const request = new KongRequest(pdk);
+    await request.read(pdk.pipelined ? this.#together : SEPARATELY);
+    if (pdk.pipelined && request.spoken === undefined) await request.read([COOKIE]);
+    return request;
+  }
+}
+
+type HeaderMap = Readonly<Record<string, string | readonly string[]>>;
 
 class KongRequest implements Request {
   readonly #pdk: Pdk;
   /** Answers by call: nothing is asked twice. */
-  readonly #answers = new Map<string, unknown>();
+  readonly #answers = new Map<PdkCall, unknown>();
+  /** Where they are known, all of them. */
+  #headers: HeaderMap | undefined;
+  #spoken: readonly string[] | undefined;
 
   constructor(pdk: Pdk) {
     this.#pdk = pdk;
   }
 
   get cookies(): string {
-    return text(this.#answers.get(nameOf(COOKIE))) ?? '';
+    if (this.#headers === undefined) return text(this.#answers.get(COOKIE)) ?? '';
+    const cookie = this.#headers['cookie'] ?? '';
+    return typeof cookie === 'string' ? cookie : cookie.join('; ');
+  }
+
+  get spoken(): readonly string[] | undefined {
+    return this.#spoken;
   }
 
   get credential(): { id?: string } | undefined {
-    return credentialOf(this.#answers.get(nameOf(CREDENTIAL)));
+    return credentialOf(this.#answers.get(CREDENTIAL));
   }
 
   async consumer(): Promise<Consumer | undefined> {
@@ -71,23 +98,27 @@ class KongRequest implements Request {
 
   /** Chunked bodies have no length to go by and are left alone. */
   async body(): Promise<RequestBody | undefined> {
-    const [type, length] = await this.read([header('content-type'), header('content-length')]);
-    const size = Number(text(length) ?? 0);
+    const type = (await this.#header('content-type')) ?? '';
+    const size = Number((await this.#header('content-length')) ?? 0);
     if (!(size > 0 && size <= MAX_BODY)) return undefined;
     // 0: read back also what a smaller client_body_buffer_size has spilled into a file (Kong ≥ 3.9).
-    const body = await this.#ask(['kong.request.get_raw_body', 0]);
-    if (!(body instanceof Uint8Array)) return undefined;
-    return { type: text(type) ?? '', bytes: body };
+    const [body] = await this.#pdk.read([['kong.request.get_raw_body', 0]]);
+    return body instanceof Uint8Array ? { type, bytes: body } : undefined;
   }
 
   async traits(wanted: readonly Trait[]): Promise<Traits> {
-    const answers = await this.read(wanted.map((trait) => TRAITS[trait]));
-    const traits = wanted.map((trait, index) => [trait, text(answers[index])] as const);
-    return Object.fromEntries(traits.filter(([, value]) => value !== undefined));
+    await this.#askAll(wanted.flatMap((trait) => (trait === 'user-agent' ? [] : [TRAITS[trait]])));
+    const traits: { [T in Trait]?: string } = {};
+    for (const trait of wanted) {
+      const value =
+        trait === 'user-agent' ? await this.#header(trait) : text(this.#answers.get(TRAITS[trait]));
+      if (value !== undefined) traits[trait] = value;
+    }
+    return traits;
   }
 
   async hasHeader(name: string): Promise<boolean> {
-    return text(await this.#ask(header(name))) !== undefined;
+    return (await this.#header(name)) !== undefined;
   }
 
   async groups(): Promise<readonly string[] | undefined> {
@@ -102,23 +133,47 @@ class KongRequest implements Request {
     return consumerOf(answer);
   }
 
-  /** The answers to the calls, those not known yet asked for in one batch. */
-  async read(calls: readonly PdkCall[]): Promise<unknown[]> {
-    const missing = calls.filter((call) => !this.#answers.has(nameOf(call)));
-    if (missing.length > 0) {
-      const answers = await this.#pdk.read(missing);
-      missing.forEach((call, index) => this.#answers.set(nameOf(call), answers[index]));
+  /** Asks for these in one batch. */
+  async read(calls: readonly PdkCall[]): Promise<void> {
+    const answers = await this.#pdk.read(calls);
+    for (const [index, call] of calls.entries()) {
+      if (call === HEADERS) this.#know(answers[index]);
+      else this.#answers.set(call, answers[index]);
     }
-    return calls.map((call) => this.#answers.get(nameOf(call)));
   }
 
   async #ask(call: PdkCall): Promise<unknown> {
-    return (await this.read([call]))[0];
+    await this.#askAll([call]);
+    return this.#answers.get(call);
+  }
+
+  async #askAll(calls: readonly PdkCall[]): Promise<void> {
+    const missing = calls.filter((call) => !this.#answers.has(call));
+    if (missing.length > 0) await this.read(missing);
+  }
+
+  /** The first line of a header. */
+  async #header(name: string): Promise<string | undefined> {
+    if (this.#headers === undefined) return text(await this.#ask(header(name)));
+    const value = this.#headers[name.toLowerCase()];
+    return text(typeof value === 'string' ? value : value?.[0]);
+  }
+
+  #know(answer: unknown): void {
+    if (typeof answer !== 'object' || answer === null) return;
+    const headers = answer as HeaderMap;
+    const spoken: string[] = [];
+    let lines = 0;
+    for (const name in headers) {
+      const value = headers[name];
+      lines += typeof value === 'string' ? 1 : (value?.length ?? 0);
+      if (speaks(name)) spoken.push(name);
+    }
+    if (lines >= MAX_LINES) return;
+    this.#headers = headers;
+    this.#spoken = spoken;
   }
 }
-
-const nameOf = ([method, argument]: PdkCall): string =>
-  argument === undefined ? method : `${method} ${argument as string}`;
 
 /** Absent and empty are one: ProtoBuf cannot tell them apart. */
 const text = (value: unknown): string | undefined =>

@@ -1,54 +1,16 @@
 import { LRUCache } from 'lru-cache';
+import { BESIDE_CREDENTIAL, FOR_ANONYMOUS, FOR_ANYBODY } from './clearing.ts';
+import type { Headers } from './clearing.ts';
 import type { Config } from './config.ts';
 import type { Consumer } from './consumers.ts';
-import { TOLD } from './fields.ts';
 import type { Told } from './fields.ts';
 import type { Decision } from './guard.ts';
-import type { Pdk, PdkCall, PdkValue } from './pdk.ts';
+import type { Pdk, PdkCall } from './pdk.ts';
 import type { Guard } from './presence.ts';
 import type { Request } from './request.ts';
 import type { Answer } from './self-service.ts';
 import type { Session, SessionData } from './session.ts';
-import { headerOf, sessionHeaders } from './told.ts';
-
-/** Identity headers that Kong's auth plugins and acl set or clear by themselves. */
-const CONSUMER_HEADERS = [
-  'X-Consumer-ID',
-  'X-Consumer-Custom-ID',
-  'X-Consumer-Username',
-  'X-Credential-Identifier',
-  'X-Anonymous-Consumer',
-];
-/** Those that nobody but a client, or an auth plugin that we override, has set when it is our turn. */
-const AUTHENTICATED_HEADERS = ['X-Authenticated-Scope', 'X-Authenticated-UserId'];
-const GROUP_HEADERS = ['X-Authenticated-Groups', 'X-Consumer-Groups'];
-
-/**
- * Many frameworks fold underscores into dashes, so a client's `x_consumer_username` would speak for Kong
- * (CVE-2025-64484). For mixed spellings see kong.conf.example.
- */
-const UNDERSCORE_TWINS = [...CONSUMER_HEADERS, ...AUTHENTICATED_HEADERS, ...GROUP_HEADERS].map(
-  (name) => name.replaceAll('-', '_'),
-);
-
-type Headers = Record<string, PdkValue>;
-
-/** `[]` clears a header in the same call that sets others; null would leave the client's. */
-const cleared = (names: readonly string[]): Headers =>
-  Object.fromEntries(names.map((name) => [name, []]));
-
-/** What only we tell, so that a client's own never passes for ours (D11). */
-const SESSION_HEADERS = TOLD.map(headerOf);
-const SESSION_TWINS = SESSION_HEADERS.map((name) => name.replaceAll('-', '_'));
-
-const ALWAYS_CLEARED = cleared([
-  ...UNDERSCORE_TWINS,
-  ...GROUP_HEADERS,
-  ...SESSION_HEADERS,
-  ...SESSION_TWINS,
-]);
-const CLEARED_FOR_NOBODY = { ...ALWAYS_CLEARED, ...cleared(AUTHENTICATED_HEADERS) };
-const CLEARED_WITHOUT_AUTH_PLUGIN = { ...CLEARED_FOR_NOBODY, ...cleared(CONSUMER_HEADERS) };
+import { sessionHeaders } from './told.ts';
 
 /** The calls that carry a decision out, in one batch that ends the event. */
 export async function carryOut(
@@ -68,20 +30,25 @@ export async function carryOut(
     case 'nobody':
       if (config.unauthenticated === 'deny') return pdk.act([deny(decision.cookies)]);
       return pdk.act([
-        clearing(
-          (await request.consumer()) ? CLEARED_FOR_NOBODY : CLEARED_WITHOUT_AUTH_PLUGIN,
+        ...upstreamCalls(
+          ((await request.consumer()) ? FOR_ANONYMOUS : FOR_ANYBODY).beside(
+            NOTHING,
+            request.spoken,
+          ),
           decision.rest,
         ),
-        ...responseCalls(decision.cookies, {}),
+        ...responseCalls(decision.cookies, NOTHING),
       ]);
     case 'credential':
       return pdk.act([
-        upstreamHeaders(
-          {
-            ...ALWAYS_CLEARED,
-            ...groupHeader(decision.groups),
-            ...told(config.requestHeaders, guard, decision.session),
-          },
+        ...upstreamCalls(
+          BESIDE_CREDENTIAL.beside(
+            {
+              ...groupHeader(decision.groups),
+              ...told(config.requestHeaders, guard, decision.session),
+            },
+            request.spoken,
+          ),
           decision.rest,
         ),
         ...responseCalls(decision.cookies, told(config.responseHeaders, guard, decision.session)),
@@ -91,7 +58,7 @@ export async function carryOut(
         decision.cookies,
         told(config.responseHeaders, guard, decision.session),
       );
-      const identity = identityCalls(decision, guard, pdk);
+      const identity = identityCalls(decision, guard, request, pdk);
       // The identity comes last: from there on Kong takes the request for the consumer's.
       return pdk.act(response.length > 0 ? [...response, ...identity] : identity);
     }
@@ -135,22 +102,10 @@ const UNAVAILABLE: readonly PdkCall[] = [
 const deny = (cookies: readonly string[]): PdkCall =>
   exit(401, '{"message":"Unauthorized"}', { ...withCookies(cookies), ...JSON_TYPE });
 
-function upstreamHeaders(headers: Headers, rest: string | undefined): PdkCall {
+function upstreamCalls(headers: Headers, rest: string | undefined): PdkCall[] {
   const cookie = rest === undefined ? undefined : { Cookie: rest === '' ? [] : rest };
-  return ['kong.service.request.set_headers', { ...headers, ...cookie }];
-}
-
-/** A frozen call is encoded once (lib/server/protobuf-calls.ts); most requests need no other. */
-const clearings = new Map<Headers, PdkCall>();
-
-function clearing(headers: Headers, rest: string | undefined): PdkCall {
-  if (rest !== undefined) return upstreamHeaders(headers, rest);
-  let call = clearings.get(headers);
-  if (call === undefined) {
-    call = Object.freeze(upstreamHeaders(headers, undefined));
-    clearings.set(headers, call);
-  }
-  return call;
+  const all = { ...headers, ...cookie };
+  return Object.keys(all).length > 0 ? [['kong.service.request.set_headers', all]] : [];
 }
 
 function responseCalls(cookies: readonly string[], headers: Headers): PdkCall[] {
@@ -191,9 +146,10 @@ const groupHeader = (groups: readonly string[] | undefined): Headers =>
 
 type SessionDecision = Extract<Decision, { kind: 'session' }>;
 
-interface Spoken {
+interface Said {
   readonly consumer: Consumer;
   readonly rest: string | undefined;
+  readonly spoken: readonly string[] | undefined;
   readonly byContext: boolean;
   readonly calls: readonly PdkCall[];
 }
@@ -202,47 +158,62 @@ interface Spoken {
  * What was last said of the sessions in use, frozen: as long as it is the same it is neither made nor encoded again. Some
  * 2 kB each, more with a long Cookie header, which is not worth it.
  */
-const spoken = new LRUCache<SessionData, Spoken>({ max: 4000 });
+const said = new LRUCache<SessionData, Said>({ max: 4000 });
 const LONGEST_REST = 512;
 
 /** The calls that make Kong take the request for the session's consumer. */
-function identityCalls(decision: SessionDecision, guard: Guard, pdk: Pdk): readonly PdkCall[] {
+function identityCalls(
+  decision: SessionDecision,
+  guard: Guard,
+  { spoken }: Request,
+  { identityByContext: byContext }: Pdk,
+): readonly PdkCall[] {
   const { session, consumer, rest } = decision;
-  const byContext = pdk.identityByContext;
   const headers = told(guard.config.requestHeaders, guard, session);
   // What is told of time differs from second to second.
   if (headers !== NOTHING || (rest?.length ?? 0) > LONGEST_REST) {
-    return makeIdentityCalls(decision, headers, byContext);
+    return makeIdentityCalls(decision, headers, spoken, byContext);
   }
-  const known = spoken.get(session.data);
-  if (known?.consumer === consumer && known.rest === rest && known.byContext === byContext) {
-    return known.calls;
+  const last = said.get(session.data);
+  if (
+    last?.consumer === consumer &&
+    last.rest === rest &&
+    last.byContext === byContext &&
+    areSame(last.spoken, spoken)
+  ) {
+    return last.calls;
   }
-  const calls = makeIdentityCalls(decision, headers, byContext).map((call) => Object.freeze(call));
-  spoken.set(session.data, { consumer, rest, byContext, calls });
+  const made = makeIdentityCalls(decision, headers, spoken, byContext);
+  const calls = Object.freeze(made.map((call) => Object.freeze(call)));
+  said.set(session.data, { consumer, rest, spoken, byContext, calls });
   return calls;
 }
+
+const areSame = (one: Request['spoken'], other: Request['spoken']): boolean =>
+  one === other ||
+  (one?.length === other?.length && one?.every((name, index) => name === other?.[index]) === true);
 
 const makeIdentityCalls = (
   { session, consumer, rest }: SessionDecision,
   headers: Headers,
+  spoken: Request['spoken'],
   byContext: boolean,
 ): PdkCall[] => [
-  upstreamHeaders({ ...identityHeaders(session, consumer), ...headers }, rest),
+  ...upstreamCalls(
+    FOR_ANYBODY.beside({ ...identityHeaders(session, consumer), ...headers }, spoken),
+    rest,
+  ),
   ...groupCalls(session),
   ...authentication(session, consumer, byContext),
 ];
 
-function identityHeaders({ credentialId, data }: Session, consumer: Consumer): Headers {
-  return {
-    ...CLEARED_WITHOUT_AUTH_PLUGIN,
-    'X-Consumer-ID': consumer.id,
-    ...(consumer.customId !== undefined && { 'X-Consumer-Custom-ID': consumer.customId }),
-    ...(consumer.username !== undefined && { 'X-Consumer-Username': consumer.username }),
-    ...(credentialId !== undefined && { 'X-Credential-Identifier': credentialId }),
-    ...groupHeader(data.groups),
-  };
-}
+const identityHeaders = ({ credentialId, data }: Session, consumer: Consumer): Headers => ({
+  'X-Consumer-ID': consumer.id,
+  ...(consumer.customId !== undefined && { 'X-Consumer-Custom-ID': consumer.customId }),
+  ...(consumer.username !== undefined && { 'X-Consumer-Username': consumer.username }),
+  ...(credentialId !== undefined && { 'X-Credential-Identifier': credentialId }),
+  ...groupHeader(data.groups),
+});
 
 const groupCalls = ({ data }: Session): PdkCall[] =>
   data.groups && data.groups.length > 0

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { isBoundTo } from './binding.ts';
-import { ownCookies } from './channel.ts';
+import { forget, openTokens, ownCookies, read, recall } from './channel.ts';
 import type { Channel, Channels } from './channel.ts';
 import type { Config } from './config.ts';
 import type { Consumers } from './consumers.ts';
@@ -59,22 +59,20 @@ export interface Presence {
 
 /** Finds out whom the cookies prove, asking the store where this node cannot know. */
 export async function examine(guard: Guard, request: Request): Promise<Presence> {
-  const { channels, storage } = guard;
-  const now = storage.now();
-  const own = ownCookies(channels.session, request.cookies, now);
-  const session = await examineChannel(guard, channels.session, own);
-  const beside =
-    channels.remember && ownCookies(channels.remember, own.rest ?? request.cookies, now);
+  const { channels, config, storage } = guard;
+  const session = await examineChannel(guard, channels.session, request.cookies);
+  const header = session.own.rest ?? request.cookies;
   // The persistent cookie counts where the session's own has nothing to say, and to those who sign in anew.
   const isNeeded = session.proof === undefined || request.credential !== undefined;
   const remember =
-    channels.remember && beside && isNeeded
-      ? await examineChannel(guard, channels.remember, beside)
-      : beside && nothing(beside);
-  const rest = beside?.rest ?? own.rest;
+    channels.remember &&
+    (isNeeded
+      ? await examineChannel(guard, channels.remember, header)
+      : unexamined(ownCookies(channels.remember, header, storage.now())));
+  const rest = remember?.own.rest ?? session.own.rest;
   const proof = session.proof ?? remember?.proof;
   if (proof === undefined) return { session, remember, rest };
-  if (!(await isBoundTo(proof.session, request, guard.config.bind))) {
+  if (config.bind.length > 0 && !(await isBoundTo(proof.session, request, config.bind))) {
     report('session_bound_elsewhere', { handle: proof.session.handle });
     const others = remember && lost(remember);
     return { session: lost(session), remember: others, rest, isElsewhere: true };
@@ -85,12 +83,12 @@ export async function examine(guard: Guard, request: Request): Promise<Presence>
 /** Without its proof, but not dead: its owner may come back to where it is good. */
 const lost = ({ own, tokens, isDead }: Found): Found => ({ own, tokens, isDead });
 
-const nothing = (own: OwnCookies): Found => ({ own, tokens: [], isDead: false });
+const unexamined = (own: OwnCookies): Found => ({ own, tokens: [], isDead: false });
 
-async function examineChannel(guard: Guard, channel: Channel, own: OwnCookies): Promise<Found> {
-  if (own.values.length === 0) return nothing(own);
-  const tokens = await openTokens(channel, own, guard.storage.now());
-  let isDead = true;
+async function examineChannel(guard: Guard, channel: Channel, header: string): Promise<Found> {
+  const { own, tokens } =
+    recall(channel, header) ?? (await read(channel, header, guard.storage.now()));
+  let isDead = own.values.length > 0;
   let verdict: Verdict | undefined;
   for (const token of tokens) {
     const entry = token.entries.find(({ audience }) => audience === guard.config.audience);
@@ -100,22 +98,8 @@ async function examineChannel(guard: Guard, channel: Channel, own: OwnCookies): 
     verdict ??= found?.verdict;
     isDead &&= found?.verdict !== 'superseded' && token.entries.length === (entry ? 1 : 0);
   }
+  if (isDead) forget(channel, header);
   return { own, tokens, isDead, verdict };
-}
-
-/** Those of the values that are genuine, in the order of the header. */
-export async function openTokens(
-  { codec }: Channel,
-  { values }: OwnCookies,
-  now: number,
-): Promise<Token[]> {
-  const tokens: Token[] = [];
-  for (const value of values) {
-    const token = await codec.open(value, now);
-    if (token) tokens.push(token);
-    else report('cookie_refused');
-  }
-  return tokens;
 }
 
 async function examineEntry(
@@ -212,7 +196,16 @@ export function otherEntries(
 
 export const keyOf = (id: string): string => createHash('sha256').update(id).digest('base64url');
 
-function presentedBy(entry: Entry, { kind, realm }: Channel): Presented {
+const presented = new WeakMap<Entry, Presented>();
+
+/** Worked out once for every token that this node remembers. */
+function presentedBy(entry: Entry, channel: Channel): Presented {
+  const known = presented.get(entry) ?? present(entry, channel);
+  presented.set(entry, known);
+  return known;
+}
+
+function present(entry: Entry, { kind, realm }: Channel): Presented {
   const key = keyOf(entry.id);
   const { generation, content, audience } = entry;
   if (!content) return { key, generation };

@@ -22,6 +22,11 @@ export type Traits = { readonly [T in Trait]?: string };
 export interface Request {
   /** The Cookie header as a byte string, several lines joined; `''` without one. */
   readonly cookies: string;
+  /**
+   * Those of its headers that speak for Kong or for us to whoever folds underscores into dashes: the names in lower case
+   * (lib/clearing.ts). `undefined` = not known, so any may be there.
+   */
+  readonly spoken: readonly string[] | undefined;
   /** The credential that an auth plugin verified in this request. */
   readonly credential: { readonly id?: string } | undefined;
   /** The consumer that an auth plugin set, the anonymous one included. */

@@ -6,15 +6,19 @@ import { methodOf } from './protobuf-methods.ts';
 const out = new ProtobufWriter();
 
 /**
- * Frames of calls that never change. A frozen call is a promise of that, so each is encoded once.
+ * Frames of calls and of batches that never change. What is frozen is a promise of that, so it is encoded once.
  */
-const encoded = new WeakMap<PdkCall, Buffer>();
+const encoded = new WeakMap<PdkCall | readonly PdkCall[], Buffer>();
 
 /** The frames of a batch of calls. Throws TypeError on what Kong cannot receive. */
 export function encodeCalls(calls: readonly PdkCall[]): Buffer {
+  const known = encoded.get(calls);
+  if (known) return known;
   out.begin();
   for (const call of calls) writeCall(call);
-  return out.copy();
+  const frames = out.copy();
+  if (Object.isFrozen(calls)) encoded.set(calls, frames);
+  return frames;
 }
 
 /**
@@ -22,15 +26,15 @@ export function encodeCalls(calls: readonly PdkCall[]): Buffer {
  * stands an empty name, and the RpcReturn that Kong expects.
  */
 export function encodeEnd(calls: readonly PdkCall[], sequence: number): Buffer {
-  out.begin();
-  for (const call of calls) writeCall(call);
+  const frames = encodeCalls(calls);
   const last = calls.at(-1);
-  if (last === undefined || !endsEvent(last)) {
-    out.endFrame(out.beginFrame());
-    const start = out.beginFrame();
-    out.intField(1, sequence);
-    out.endFrame(start);
-  }
+  if (last !== undefined && endsEvent(last)) return frames;
+  out.begin();
+  out.bytes(frames);
+  out.endFrame(out.beginFrame());
+  const start = out.beginFrame();
+  out.intField(1, sequence);
+  out.endFrame(start);
   return out.copy();
 }
 

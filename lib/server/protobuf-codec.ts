@@ -115,6 +115,15 @@ export class FieldReader {
   }
 
   #varint(): number {
+    const first = this.#buffer[this.#position];
+    if (first !== undefined && first < 0x80) {
+      this.#position += 1;
+      return (this.#low = first);
+    }
+    return this.#longVarint();
+  }
+
+  #longVarint(): number {
     let value = 0;
     let scale = 1;
     this.#low = 0;

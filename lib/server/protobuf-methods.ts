@@ -1,5 +1,5 @@
 import type { PdkCall, PdkValue } from '../pdk.ts';
-import { decodeValue, FieldReader } from './protobuf-codec.ts';
+import { decodeStruct, decodeValue, FieldReader } from './protobuf-codec.ts';
 import type { PdkMap, ProtobufWriter } from './protobuf-codec.ts';
 
 // The methods of Kong's pluginsocket.proto that make sense in the access phase, by the types of
@@ -29,6 +29,12 @@ function map(value: PdkValue | undefined): PdkMap {
 
 const Empty: Encode = () => undefined;
 const String_: Encode = (out, [value]) => out.textField(1, text(value));
+/** Kong answers 500 to 0, which is also what an absent number means. */
+const Count: Encode = (out, [count]) => {
+  if (typeof count !== 'number' || !(count >= 1)) throw new TypeError('the argument must count');
+  out.intField(1, count);
+};
+
 const Struct: Encode = (out, [members]) => out.struct(map(members));
 const ListValue: Encode = (out, args) => out.list(args as readonly PdkValue[]);
 
@@ -77,6 +83,7 @@ const ExitArgs: Encode = (out, [status, body, headers]) => {
 
 const nothing: Decode = () => undefined;
 const value: Decode = (answer) => decodeValue(answer);
+const struct: Decode = (answer) => decodeStruct(answer);
 
 /** nil, absent and "" are the same message. */
 const string: Decode = (answer) => {
@@ -114,6 +121,7 @@ const TABLE: readonly [encode: Encode, decode: Decode, names: string][] = [
   [Empty, string, 'client.get_ip client.get_forwarded_ip request.get_method request.get_scheme'],
   [Empty, string, 'request.get_forwarded_scheme request.get_host request.get_forwarded_host'],
   [Empty, string, 'request.get_path request.get_path_with_query request.get_raw_query node.get_id'],
+  [Count, struct, 'request.get_headers'],
   [Empty, rawBody, 'request.get_raw_body'],
   [Empty, consumer, 'client.get_consumer'],
   [Empty, credential, 'client.get_credential'],

@@ -72,6 +72,7 @@ function requestOf(cookies: string, visit: Visit): Request {
   const [path = '/', query = ''] = (visit.target ?? '/').split('?');
   return {
     cookies,
+    spoken: undefined,
     credential: visit.credential,
     consumer: () => Promise.resolve(visit.consumer),
     line: () => Promise.resolve({ method: visit.method ?? 'GET', path, query }),
