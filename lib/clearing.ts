@@ -6,7 +6,7 @@ import { headerOf } from './told.ts';
 export type Headers = Readonly<Record<string, PdkValue>>;
 
 /** Identity headers that Kong's auth plugins and acl set or clear by themselves. */
-const CONSUMER_HEADERS = [
+export const CONSUMER_HEADERS = [
   'X-Consumer-ID',
   'X-Consumer-Custom-ID',
   'X-Consumer-Username',

@@ -1,4 +1,4 @@
-import { speaks } from './clearing.ts';
+import { CONSUMER_HEADERS, speaks } from './clearing.ts';
 import type { Config } from './config.ts';
 import type { Consumer } from './consumers.ts';
 import type { Pdk, PdkCall } from './pdk.ts';
@@ -37,7 +37,8 @@ const TRAITS: Record<Exclude<Trait, 'user-agent'>, PdkCall> = {
   scheme: constant('kong.request.get_forwarded_scheme'),
 };
 
-const SEPARATELY: readonly PdkCall[] = Object.freeze([CREDENTIAL, COOKIE]);
+/** Request line, Cookie header and more in one variable, where nginx/session-guard.conf is included. */
+const VIEW = constant('kong.nginx.get_var', 'session_guard');
 
 /**
  * Reads requests: what is always needed at once, the rest when the guard asks for it. Where a batch is one round trip all
@@ -45,22 +46,47 @@ const SEPARATELY: readonly PdkCall[] = Object.freeze([CREDENTIAL, COOKIE]);
  * round trip, and a client can crash or mislead a plugin server through the keys of a map (kong-protocol.md F1, F2).
  */
 export class RequestReader {
-  readonly #together: readonly PdkCall[];
+  readonly #traits: readonly PdkCall[];
+  /** Whether Kong has the variable; the first request finds out. */
+  #hasView: boolean | undefined;
+  readonly #batches = new Map<string, readonly PdkCall[]>();
 
   constructor({ bind }: Pick<Config, 'bind'>) {
-    const traits = bind.filter((trait) => trait !== 'user-agent').map((trait) => TRAITS[trait]);
-    this.#together = Object.freeze([CREDENTIAL, HEADERS, REQUEST_LINE, ...traits]);
+    this.#traits = bind.filter((trait) => trait !== 'user-agent').map((trait) => TRAITS[trait]);
   }
 
   async read(pdk: Pdk): Promise<Request> {
     const request = new KongRequest(pdk);
-    await request.read(pdk.pipelined ? this.#together : SEPARATELY);
-    if (pdk.pipelined && request.spoken === undefined) await request.read([COOKIE]);
+    await request.read(this.#batch(pdk.pipelined));
+    this.#hasView = request.hasView;
+    // Kong was told of the variable, or forgot it, only now; or there are more headers than it hands out.
+    if (!request.isRead) await request.read(pdk.pipelined ? [HEADERS, REQUEST_LINE] : [COOKIE]);
+    if (!request.isRead) await request.read([COOKIE]);
     return request;
+  }
+
+  /** Frozen, so that it is encoded once. */
+  #batch(isPipelined: boolean): readonly PdkCall[] {
+    const name = `${isPipelined} ${this.#hasView}`;
+    const known = this.#batches.get(name);
+    if (known) return known;
+    const view = this.#hasView === false ? [] : [VIEW];
+    const otherwise = isPipelined ? [HEADERS, REQUEST_LINE] : [COOKIE];
+    const batch = Object.freeze([
+      CREDENTIAL,
+      ...view,
+      ...(this.#hasView === true ? [] : otherwise),
+      ...(isPipelined ? this.#traits : []),
+    ]);
+    this.#batches.set(name, batch);
+    return batch;
   }
 }
 
 type HeaderMap = Readonly<Record<string, string | readonly string[]>>;
+
+/** What Kong's auth plugins may have set. */
+const SPOKEN_BY_KONG = CONSUMER_HEADERS.map((name) => name.toLowerCase());
 
 class KongRequest implements Request {
   readonly #pdk: Pdk;
@@ -69,15 +95,23 @@ class KongRequest implements Request {
   /** Where they are known, all of them. */
   #headers: HeaderMap | undefined;
   #spoken: readonly string[] | undefined;
+  #cookies: string | undefined;
 
   constructor(pdk: Pdk) {
     this.#pdk = pdk;
   }
 
+  /** Whether what is always needed is known. */
+  get isRead(): boolean {
+    return this.#cookies !== undefined;
+  }
+
+  get hasView(): boolean {
+    return text(this.#answers.get(VIEW)) !== undefined;
+  }
+
   get cookies(): string {
-    if (this.#headers === undefined) return text(this.#answers.get(COOKIE)) ?? '';
-    const cookie = this.#headers['cookie'] ?? '';
-    return typeof cookie === 'string' ? cookie : cookie.join('; ');
+    return this.#cookies ?? '';
   }
 
   get spoken(): readonly string[] | undefined {
@@ -137,8 +171,11 @@ class KongRequest implements Request {
   async read(calls: readonly PdkCall[]): Promise<void> {
     const answers = await this.#pdk.read(calls);
     for (const [index, call] of calls.entries()) {
-      if (call === HEADERS) this.#know(answers[index]);
-      else this.#answers.set(call, answers[index]);
+      const answer = answers[index];
+      this.#answers.set(call, answer);
+      if (call === COOKIE) this.#cookies = text(answer) ?? '';
+      else if (call === VIEW) this.#see(text(answer));
+      else if (call === HEADERS) this.#know(answer);
     }
   }
 
@@ -172,6 +209,18 @@ class KongRequest implements Request {
     if (lines >= MAX_LINES) return;
     this.#headers = headers;
     this.#spoken = spoken;
+    const cookie = headers['cookie'] ?? '';
+    this.#cookies = typeof cookie === 'string' ? cookie : cookie.join('; ');
+  }
+
+  /** See nginx/session-guard.conf. */
+  #see(view: string | undefined): void {
+    const [, line, claimed, cookies] = /^1 ([^\n]*)\n([^\n]*)\n(.*)$/s.exec(view ?? '') ?? [];
+    if (line === undefined || cookies === undefined) return;
+    this.#answers.set(REQUEST_LINE, line);
+    this.#cookies = cookies;
+    // A client that claims something is believed to claim everything.
+    this.#spoken = claimed === '' ? SPOKEN_BY_KONG : undefined;
   }
 }
 
