@@ -11,6 +11,7 @@ import { entryOf } from './entry.ts';
 import { isLogout } from './logout.ts';
 import { examine, keyOf, otherEntries, provenSessions } from './presence.ts';
 import type { Found, Guard, Presence, Proof } from './presence.ts';
+import { recognise } from './recognition.ts';
 import type { Request } from './request.ts';
 import { serve } from './self-service.ts';
 import type { Answer } from './self-service.ts';
@@ -63,7 +64,12 @@ export type Why = 'missing' | 'invalid' | 'expired' | 'revoked';
  * Decides one request. The order is the point (design.md §1): nobody is authenticated before everything is verified,
  * a session is stored before its cookie leaves, and a logout is committed before it is confirmed.
  */
-export async function decide(guard: Guard, request: Request): Promise<Decision> {
+export function decide(guard: Guard, request: Request): Decision | Promise<Decision> {
+  return recognise(guard, request) ?? deliberate(guard, request);
+}
+
+/** The decision without the short cut. */
+export async function deliberate(guard: Guard, request: Request): Promise<Decision> {
   try {
     const presence = await examine(guard, request);
     if (presence.proof && (await isLogout(request, guard.config.logout))) {

@@ -28,6 +28,7 @@ export class SessionGuard implements Instance {
   readonly #guard: Guard;
   readonly #reader: RequestReader;
   readonly #deadline: number;
+  #hasLooked = false;
   #hasWarned = false;
 
   /** @throws SessionError ERR_CONFIG naming the field; Kong then answers 500 to the route's requests */
@@ -73,11 +74,17 @@ export class SessionGuard implements Instance {
   async #decide(pdk: Pdk): Promise<{ request: Request; decision: Decision }> {
     const request = await this.#reader.read(pdk);
     const decision = await decide(this.#guard, request);
-    if (decision.kind === 'nobody' && !this.#hasWarned && !(await request.consumer())) {
-      this.#hasWarned = true;
-      report('no_auth_plugin');
-    }
+    if (decision.kind === 'nobody') await this.#look(request);
     return { request, decision };
+  }
+
+  /** Warns of a route without an auth plugin. Where Kong would have to be asked for nothing else it is asked once. */
+  async #look(request: Request): Promise<void> {
+    if (this.#hasWarned || (request.isUnclaimed && this.#hasLooked)) return;
+    this.#hasLooked = true;
+    if (await request.consumer()) return;
+    this.#hasWarned = true;
+    report('no_auth_plugin');
   }
 }
 

@@ -37,6 +37,9 @@ const TRAITS: Record<Exclude<Trait, 'user-agent'>, PdkCall> = {
   scheme: constant('kong.request.get_forwarded_scheme'),
 };
 
+/** Of those who come with a credential all that a new session takes is asked for at once. */
+const FOR_SIGN_IN: readonly PdkCall[] = Object.freeze([CONSUMER, GROUPS, TRAITS.ip]);
+
 /** Request line, Cookie header and more in one variable, where nginx/session-guard.conf is included. */
 const VIEW = constant('kong.nginx.get_var', 'session_guard');
 
@@ -47,8 +50,7 @@ const VIEW = constant('kong.nginx.get_var', 'session_guard');
  */
 export class RequestReader {
   readonly #traits: readonly PdkCall[];
-  /** Whether Kong has the variable; the first request finds out. */
-  #hasView: boolean | undefined;
+  /** Frozen, so that each is encoded once. */
   readonly #batches = new Map<string, readonly PdkCall[]>();
 
   constructor({ bind }: Pick<Config, 'bind'>) {
@@ -58,30 +60,34 @@ export class RequestReader {
   async read(pdk: Pdk): Promise<Request> {
     const request = new KongRequest(pdk);
     await request.read(this.#batch(pdk.pipelined));
-    this.#hasView = request.hasView;
-    // Kong was told of the variable, or forgot it, only now; or there are more headers than it hands out.
-    if (!request.isRead) await request.read(pdk.pipelined ? [HEADERS, REQUEST_LINE] : [COOKIE]);
+    hasView = request.hasView;
+    // Kong forgot the variable only now; or there are more headers than it hands out.
+    if (!request.isRead) await request.read(otherwise(pdk.pipelined));
     if (!request.isRead) await request.read([COOKIE]);
+    if (pdk.pipelined && request.credential) await request.read(FOR_SIGN_IN);
     return request;
   }
 
-  /** Frozen, so that it is encoded once. */
   #batch(isPipelined: boolean): readonly PdkCall[] {
-    const name = `${isPipelined} ${this.#hasView}`;
+    const name = `${isPipelined} ${hasView}`;
     const known = this.#batches.get(name);
     if (known) return known;
-    const view = this.#hasView === false ? [] : [VIEW];
-    const otherwise = isPipelined ? [HEADERS, REQUEST_LINE] : [COOKIE];
     const batch = Object.freeze([
       CREDENTIAL,
-      ...view,
-      ...(this.#hasView === true ? [] : otherwise),
+      ...(hasView === false ? [] : [VIEW]),
+      ...(hasView === true ? [] : otherwise(isPipelined)),
       ...(isPipelined ? this.#traits : []),
     ]);
     this.#batches.set(name, batch);
     return batch;
   }
 }
+
+/** Whether this node's Kong has the variable: the first request finds out. */
+let hasView: boolean | undefined;
+
+const otherwise = (isPipelined: boolean): readonly PdkCall[] =>
+  isPipelined ? [HEADERS, REQUEST_LINE] : [COOKIE];
 
 type HeaderMap = Readonly<Record<string, string | readonly string[]>>;
 
@@ -114,6 +120,10 @@ class KongRequest implements Request {
     return this.#cookies ?? '';
   }
 
+  get isUnclaimed(): boolean {
+    return this.#spoken === SPOKEN_BY_KONG;
+  }
+
   get spoken(): readonly string[] | undefined {
     return this.#spoken;
   }
@@ -124,6 +134,11 @@ class KongRequest implements Request {
 
   async consumer(): Promise<Consumer | undefined> {
     return consumerOf(await this.#ask(CONSUMER));
+  }
+
+  get method(): string | undefined {
+    const line = text(this.#answers.get(REQUEST_LINE));
+    return line?.slice(0, line.indexOf(' '));
   }
 
   async line(): Promise<RequestLine> {

@@ -30,13 +30,7 @@ export async function carryOut(
     case 'nobody':
       if (config.unauthenticated === 'deny') return pdk.act([deny(decision.cookies)]);
       return pdk.act([
-        ...upstreamCalls(
-          ((await request.consumer()) ? FOR_ANONYMOUS : FOR_ANYBODY).beside(
-            NOTHING,
-            request.spoken,
-          ),
-          decision.rest,
-        ),
+        ...upstreamCalls(await withoutLies(request), decision.rest),
         ...responseCalls(decision.cookies, NOTHING),
       ]);
     case 'credential':
@@ -63,6 +57,13 @@ export async function carryOut(
       return pdk.act(response.length > 0 ? [...response, ...identity] : identity);
     }
   }
+}
+
+/** For whom nobody is signed in, or the anonymous consumer is. */
+async function withoutLies(request: Request): Promise<Headers> {
+  if (request.isUnclaimed) return NOTHING;
+  const clearing = (await request.consumer()) ? FOR_ANONYMOUS : FOR_ANYBODY;
+  return clearing.beside(NOTHING, request.spoken);
 }
 
 const NOTHING: Headers = {};

@@ -199,7 +199,7 @@ export const keyOf = (id: string): string => createHash('sha256').update(id).dig
 const presented = new WeakMap<Entry, Presented>();
 
 /** Worked out once for every token that this node remembers. */
-function presentedBy(entry: Entry, channel: Channel): Presented {
+export function presentedBy(entry: Entry, channel: Channel): Presented {
   const known = presented.get(entry) ?? present(entry, channel);
   presented.set(entry, known);
   return known;

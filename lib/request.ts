@@ -27,10 +27,14 @@ export interface Request {
    * (lib/clearing.ts). `undefined` = not known, so any may be there.
    */
   readonly spoken: readonly string[] | undefined;
+  /** The client sent none of those, so they are Kong's own. */
+  readonly isUnclaimed: boolean;
   /** The credential that an auth plugin verified in this request. */
   readonly credential: { readonly id?: string } | undefined;
   /** The consumer that an auth plugin set, the anonymous one included. */
   consumer(): Promise<Consumer | undefined>;
+  /** The line's method, where it is known already. */
+  readonly method: string | undefined;
   line(): Promise<RequestLine>;
   /** The body where it is small enough to look into. */
   body(): Promise<RequestBody | undefined>;

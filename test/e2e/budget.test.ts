@@ -21,11 +21,11 @@ const BUDGET: Record<typeof protocol, Record<Kind, number>> = {
  */
 const COSTS: Record<typeof protocol, Record<Kind, { calls: number; roundTrips: number }>> = {
   protobuf: {
-    nobody: { calls: 5, roundTrips: 2 },
-    session: { calls: 7, roundTrips: 2 },
-    'session, its consumer due': { calls: 8, roundTrips: 3 },
-    renewal: { calls: 9, roundTrips: 2 },
-    signIn: { calls: 10, roundTrips: 4 },
+    nobody: { calls: 4, roundTrips: 3 },
+    session: { calls: 6, roundTrips: 2 },
+    'session, its consumer due': { calls: 7, roundTrips: 3 },
+    renewal: { calls: 8, roundTrips: 2 },
+    signIn: { calls: 8, roundTrips: 3 },
   },
   msgpack: {
     nobody: { calls: 4, roundTrips: 5 },

@@ -158,7 +158,11 @@ const CLAIMS = {
   'X-Credential-Identifier': 'q',
   'X-Anonymous-Consumer': 'true',
   x_consumer_username: 'admin',
+  'x-consumer_username': 'admin',
+  'X_Consumer-ID': 'q',
+  'X-Consumer_Custom-Id': 'q',
   x_authenticated_groups: 'root',
+  'x_credential-identifier': 'q',
 };
 
 const isIdentity = (name: string): boolean =>

@@ -68,13 +68,15 @@ export class Visitor {
   }
 }
 
-function requestOf(cookies: string, visit: Visit): Request {
+export function requestOf(cookies: string, visit: Visit): Request {
   const [path = '/', query = ''] = (visit.target ?? '/').split('?');
   return {
     cookies,
     spoken: undefined,
+    isUnclaimed: false,
     credential: visit.credential,
     consumer: () => Promise.resolve(visit.consumer),
+    method: visit.method ?? 'GET',
     line: () => Promise.resolve({ method: visit.method ?? 'GET', path, query }),
     body: () => Promise.resolve(undefined),
     traits: (wanted: readonly Trait[]) =>

@@ -58,6 +58,8 @@ export interface EnvironmentOptions {
   readonly trustedIps?: readonly string[];
   /** Of the stand-in: further options of the plugin server. */
   readonly serverFlags?: readonly string[];
+  /** Of the stand-in: the text of its nginx_proxy_include. */
+  readonly nginxInclude?: string;
 }
 
 export function openEnvironment(options: EnvironmentOptions = {}): Promise<Environment> {
@@ -118,7 +120,7 @@ const SERVER = fileURLToPath(new URL('../../../dist/lib/server/main.js', import.
 
 /** Several nodes are what they are in a cluster: each with a plugin server of its own, one configuration. */
 async function standIn(
-  { nodes: count = 1, trustedIps = [], serverFlags = [] }: EnvironmentOptions,
+  { nodes: count = 1, trustedIps = [], serverFlags = [], nginxInclude }: EnvironmentOptions,
   cleanup: Cleanup,
 ): Promise<Kong> {
   if (!existsSync(SERVER)) throw new Error(`${SERVER} is missing: run npm run build first`);
@@ -134,6 +136,7 @@ async function standIn(
       ...ports,
       env,
       trustedIps,
+      ...(nginxInclude !== undefined && { nginxInclude }),
       ...nodeOf(socketPath, serverFlags),
     });
   };

@@ -4,6 +4,7 @@ import type { Entities, Entity } from './entities.ts';
 import { Headers } from './headers.ts';
 import type { ErrorLog } from './log.ts';
 import type { LuaMap } from './lua.ts';
+import type { NginxInclude } from './nginx-include.ts';
 
 /** What all requests of a node share. */
 export interface Node {
@@ -12,6 +13,7 @@ export interface Node {
   readonly log: ErrorLog;
   /** Whether a peer's X-Real-IP and X-Forwarded-* headers count (trusted_ips). */
   isTrusted(address: string): boolean;
+  readonly include: NginxInclude | undefined;
 }
 
 /** A request as it came over the wire; text is bytes (latin1). */
@@ -55,6 +57,8 @@ export class Exchange {
   readonly isTrusted: boolean;
   /** The address that counts as the client's: the peer's, or X-Real-IP's of a trusted peer. */
   readonly remoteAddress: string;
+  /** Of nginx, made by the include. */
+  variables: ReadonlyMap<string, string> = new Map();
   match: RouteMatch | undefined;
   args: string;
   /** Set by a plugin that sets Host, or by preserve_host. */
@@ -65,7 +69,8 @@ export class Exchange {
   constructor(node: Node, incoming: Incoming) {
     this.node = node;
     this.incoming = incoming;
-    this.headers = new Headers(incoming.headers.lines);
+    const { lines } = incoming.headers;
+    this.headers = new Headers(node.include?.filter(lines) ?? lines);
     this.host = hostName(incoming.headers.first('host'));
     this.isTrusted = node.isTrusted(incoming.peer.address);
     const realIp = this.isTrusted ? incoming.headers.first('x-real-ip') : undefined;

@@ -6,6 +6,7 @@ import { createAdmin } from './admin/index.ts';
 import { Entities } from './entities.ts';
 import { Listeners, createPlainListener, createSecureListener } from './listener.ts';
 import { ErrorLog } from './log.ts';
+import { NginxInclude } from './nginx-include.ts';
 import { PluginServer } from './plugin-server.ts';
 import { Proxy } from './proxy.ts';
 import { queryPlugin } from './query.ts';
@@ -42,6 +43,8 @@ export interface GatewayOptions {
   readonly propagationMs?: number;
   readonly tls?: { readonly key: string | Buffer; readonly cert: string | Buffer };
   readonly trustedIps?: readonly string[];
+  /** The text of a file for nginx_proxy_include. */
+  readonly nginxInclude?: string;
   readonly onLog?: (line: string) => void;
 }
 
@@ -90,7 +93,14 @@ async function start(options: GatewayOptions, closers: Closers): Promise<Omit<Ga
   const conversations = new Conversations();
   const pool = createWorkers(info, { ...options, entities, conversations });
   closers.push(() => pool.close());
-  const node = { id: randomUUID(), entities, log, isTrusted: trustedIps(options.trustedIps ?? []) };
+  const { nginxInclude } = options;
+  const node = {
+    id: randomUUID(),
+    entities,
+    log,
+    isTrusted: trustedIps(options.trustedIps ?? []),
+    include: nginxInclude === undefined ? undefined : new NginxInclude(nginxInclude),
+  };
   const proxy = new Proxy(node, () => pool.next());
   const listeners = new Listeners(host);
   closers.push(() => listeners.close());

@@ -6,6 +6,7 @@ import type { Answer } from './answer.ts';
 import { Exchange, type Incoming, type Node } from './exchange.ts';
 import { Headers } from './headers.ts';
 import type { Handler, Respond } from './listener.ts';
+import { variable } from './pdk/nginx.ts';
 import { proxiedHeaders } from './response.ts';
 import { type Target, sendRequest } from './upstream.ts';
 import { proxyUpgrade } from './websocket.ts';
@@ -22,7 +23,7 @@ export class Proxy implements Handler {
   }
 
   request(incoming: Incoming, respond: Respond): void {
-    const exchange = new Exchange(this.#node, incoming);
+    const exchange = this.#begin(incoming);
     this.#serve(exchange, respond).catch((error: unknown) => {
       // A client that went away ends here, and an upstream that broke off; anything else is a defect.
       this.#node.log.write('error', `request ${exchange.requestId}: ${String(error)}`);
@@ -31,7 +32,7 @@ export class Proxy implements Handler {
   }
 
   upgrade(incoming: Incoming, client: { socket: Duplex; head: Buffer }): void {
-    const exchange = new Exchange(this.#node, incoming);
+    const exchange = this.#begin(incoming);
     this.#serveUpgrade(exchange, client).catch((error: unknown) => {
       this.#node.log.write('error', `request ${exchange.requestId}: ${String(error)}`);
       client.socket.destroy();
@@ -69,6 +70,15 @@ export class Proxy implements Handler {
       this.#node.log.write('error', `${String(error)} while connecting to upstream`);
       sendRaw(upstreamFailed(exchange, decision.outcome), client.socket);
     }
+  }
+
+  #begin(incoming: Incoming): Exchange {
+    const exchange = new Exchange(this.#node, incoming);
+    const { include } = this.#node;
+    if (include) {
+      exchange.variables = include.variables((name) => String(variable(exchange, name) ?? ''));
+    }
+    return exchange;
   }
 }
 

@@ -39,9 +39,11 @@ function firstNamed(pairs: readonly (readonly [string, LuaValue])[], name: strin
   return pairs.find(([own]) => own.toLowerCase() === name.toLowerCase())?.[1];
 }
 
-function variable(exchange: Exchange, name: string): LuaValue {
+export function variable(exchange: Exchange, name: string): LuaValue {
   const known = VARIABLES[name.toLowerCase()];
   if (known !== undefined) return known(exchange);
+  const included = exchange.variables.get(name.toLowerCase());
+  if (included !== undefined) return included;
   const [, kind, rest = ''] = /^(http|cookie|arg)_(.+)$/i.exec(name) ?? [];
   if (kind === 'http') return exchange.headerVariable(rest);
   if (kind === 'arg') return firstNamed(parseArguments(exchange.args, Infinity), rest);
