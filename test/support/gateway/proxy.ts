@@ -76,7 +76,10 @@ export class Proxy implements Handler {
     const exchange = new Exchange(this.#node, incoming);
     const { include } = this.#node;
     if (include) {
-      exchange.variables = include.variables((name) => String(variable(exchange, name) ?? ''));
+      exchange.variables = include.variables((name) => {
+        const value = variable(exchange, name);
+        return typeof value === 'string' ? value : undefined;
+      });
     }
     return exchange;
   }
