@@ -13,8 +13,8 @@ const node = openNode(url);
 const sessions = await Promise.all(
   Array.from({ length: SESSIONS }, () => signIn(node, newSession(), HOUR)),
 );
-let isOver = false;
-process.stdin.on('end', () => (isOver = true)).resume();
+const over = new AbortController();
+process.stdin.on('end', () => over.abort()).resume();
 console.log('ready');
 
 const running = new Set<Promise<void>>();
@@ -27,7 +27,7 @@ async function renew(index: number): Promise<void> {
 }
 
 const start = performance.now();
-for (let begun = 0; !isOver;) {
+for (let begun = 0; !over.signal.aborted;) {
   const due = ((performance.now() - start) / 1000) * Number(rate);
   // Each session is renewed by one at a time, or it would be no renewal.
   for (; begun < due && running.size < SESSIONS / 2; begun++) {
