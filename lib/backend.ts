@@ -1,4 +1,6 @@
 import { channel } from 'node:diagnostics_channel';
+import { Audit } from './audit.ts';
+import { AuditTable } from './audit-table.ts';
 import { Bus } from './bus.ts';
 import type { BusOptions, LogLine } from './bus.ts';
 import { Cache } from './cache.ts';
@@ -63,6 +65,7 @@ export class Backend {
   /** Notices of revocations, this node's own among them. */
   revocationsReceived = 0;
   readonly #pruner: Pruner;
+  #audit: Audit | undefined;
   readonly #log: LogLine;
   readonly #forget: () => void;
 
@@ -137,12 +140,33 @@ export class Backend {
     return this.store.count(consumerId);
   }
 
+  /** Keeps what happens to sessions for so many milliseconds, or longer where another configuration says so. */
+  openAudit(retention: number): Audit {
+    this.#audit ??= new Audit({
+      table: new AuditTable(this.database),
+      now: () => this.database.now(),
+      ready: () => this.readiness.ready(),
+      log: this.#log,
+      retention,
+    });
+    this.#audit.keepFor(retention);
+    return this.#audit;
+  }
+
   async close(): Promise<void> {
     this.#forget();
     this.#pruner.stop();
     this.touches.stop();
-    const flushed = atMost(FLUSH_TIMEOUT, this.touches.flush());
-    await flushed.catch((error: unknown) => this.#log('touches_lost', { error }));
+    this.#audit?.stop();
+    await Promise.all([
+      atMost(FLUSH_TIMEOUT, this.touches.flush()).catch((error: unknown) =>
+        this.#log('touches_lost', { error }),
+      ),
+      this.#audit &&
+        atMost(FLUSH_TIMEOUT, this.#audit.flush()).catch((error: unknown) =>
+          this.#log('audit_delayed', { error }),
+        ),
+    ]);
     await this.bus.stop();
     await this.database.close();
   }

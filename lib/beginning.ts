@@ -42,7 +42,8 @@ export async function begin(
     const hadTokens = presence.session.tokens.length + (presence.remember?.tokens.length ?? 0) > 0;
     // An earlier user's cookie would be good again with the next request: then rather refuse this one.
     if (isStoreUnavailable(error) && hadTokens) throw error;
-    report(error.code === 'ERR_TOO_LARGE' ? 'session_too_large' : 'login_without_session');
+    const code = error.code === 'ERR_TOO_LARGE' ? 'session_too_large' : 'login_without_session';
+    report(code, { at: guard.config.place });
     return { cookies: await farewell(guard, request, presence) };
   }
 }
@@ -70,12 +71,13 @@ async function store(
     }),
   };
   const begun = await storage.create(beginning);
-  for (const { handle } of replaces) report('session_replaced', { handle });
+  const at = config.place;
+  for (const session of replaces) report('session_replaced', { session, at });
   if (begun === null) {
-    report('session_limit');
+    report('session_limit', { session: { consumerId: newcomer.consumer.id }, at });
     return { cookies: await farewell(guard, request, presence) };
   }
-  report('session_created', { handle: begun.session.handle });
+  report('session_created', { session: begun.session, at });
   const write = (channel: Channel, found: Found, id: string, session: Session) => {
     const entries = [entryOf(config, id, session), ...otherEntries(guard, channel, found.tokens)];
     return writeCookies(channel, request, found.own, entries, storage.now());

@@ -1,4 +1,5 @@
 import { SessionError } from './errors.ts';
+import type { Place } from './events.ts';
 import { FIELDS } from './fields.ts';
 import type { Told } from './fields.ts';
 import { parseTable, refuse } from './parse.ts';
@@ -38,6 +39,7 @@ export interface Config {
   readonly kongDatabaseUrl: string | undefined;
   /** Old names of fields in use, for one line in the log. */
   readonly oldNames: readonly string[];
+  readonly place: Place;
 }
 
 export type Binding = 'ip' | 'scheme' | 'user-agent';
@@ -94,6 +96,7 @@ export interface PostgresSettings {
   readonly statementTimeout: number;
   readonly prepared: boolean;
   readonly migrate: boolean;
+  readonly auditRetention: number;
 }
 
 type Values = Parsed<typeof FIELDS>;
@@ -110,7 +113,18 @@ export function parseConfig(raw: unknown): Config {
     throw new SessionError('ERR_CONFIG', 'config: expected an object');
   }
   const values = parseTable(FIELDS, raw as Record<string, unknown>);
-  return toConfig(withOldNames(values), oldNamesIn(values));
+  return { ...toConfig(withOldNames(values), oldNamesIn(values)), place: placeOf(raw) };
+}
+
+/** Kong puts it beside the fields (kong-protocol.md B.3). */
+function placeOf(raw: object): Place {
+  const known = raw as Readonly<Record<string, unknown>>;
+  const { route_id: route, plugin_instance_name: name, __plugin_id: id } = known;
+  const instance = name ?? id;
+  return {
+    ...(typeof route === 'string' && { route }),
+    ...(typeof instance === 'string' && { instance }),
+  };
 }
 
 const OLD_NAMES = [
@@ -141,7 +155,7 @@ function withOldNames(values: Values): Values {
 
 const ms = (seconds: number): number => Math.round(seconds * 1000);
 
-function toConfig(values: Values, oldNames: readonly string[]): Config {
+function toConfig(values: Values, oldNames: readonly string[]): Omit<Config, 'place'> {
   const storage = values.storage === 'cookie' ? 'cookie' : 'kong';
   const postgres = values.postgres && toPostgres(values.postgres);
   if (storage === 'kong' && postgres === undefined) {
@@ -305,5 +319,6 @@ function toPostgres(values: Parsed<typeof POSTGRES_FIELDS>): PostgresSettings {
     statementTimeout: ms(values.statement_timeout),
     prepared: values.prepared,
     migrate: values.migrate,
+    auditRetention: ms(values.audit_retention),
   };
 }

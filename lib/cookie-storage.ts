@@ -1,4 +1,5 @@
 import { report } from './events.ts';
+import type { Place } from './events.ts';
 import type { Session } from './session.ts';
 import type {
   Beginning,
@@ -33,10 +34,12 @@ const MAX_SKEW = 60_000;
 export class CookieStorage implements Storage {
   readonly #cutOffs: CutOffs | undefined;
   readonly #clock: () => number;
+  readonly #at: { readonly at?: Place };
 
-  constructor(cutOffs: CutOffs | undefined, clock: () => number = Date.now) {
+  constructor(cutOffs: CutOffs | undefined, clock: () => number = Date.now, at?: Place) {
     this.#cutOffs = cutOffs;
     this.#clock = clock;
+    this.#at = at ? { at } : {};
   }
 
   now(): number {
@@ -68,7 +71,7 @@ export class CookieStorage implements Storage {
   /** There is nobody to compare with: every copy renews for itself. */
   async renew(session: Session): Promise<Session | null> {
     const now = this.now();
-    report('session_renewed', { handle: session.handle });
+    report('session_renewed', { session, ...this.#at });
     return {
       ...session,
       generation: session.generation + 1,

@@ -30,10 +30,26 @@ export const EVENT_CODES = [
 ] as const;
 export type EventCode = (typeof EVENT_CODES)[number];
 
-/** Never a cookie, a token, a key, a secret or a name of a person: handles and reasons only. */
-export interface EventFields {
-  readonly handle?: string;
+/** Where in Kong's configuration something happened. One object for each instance of the plugin. */
+export interface Place {
+  /** Id of the route, where the plugin belongs to one. */
   readonly route?: string;
+  /** Name or id of the plugin's entity. */
+  readonly instance?: string;
+}
+
+/** The session that an event is about, as far as it is known. Ids as byte strings (pdk.ts). */
+export interface Concerned {
+  readonly handle?: string;
+  readonly family?: string;
+  readonly consumerId?: string;
+  readonly audience?: string;
+}
+
+/** Never a cookie, a token, a key, a secret or a name of a person: handles, ids and reasons only. */
+export interface EventFields {
+  readonly session?: Concerned;
+  readonly at?: Place;
   readonly reason?: string;
 }
 

@@ -81,7 +81,7 @@ export async function deliberate(guard: Guard, request: Request): Promise<Decisi
     return (await selfService(guard, request, presence, decision)) ?? decision;
   } catch (error) {
     if (!isStoreUnavailable(error)) throw error;
-    report('store_unavailable');
+    report('store_unavailable', { at: guard.config.place });
     return { kind: 'unavailable' };
   }
 }
@@ -118,7 +118,7 @@ const restOf = (rest: string | undefined): { rest?: string } =>
 async function logOut(guard: Guard, request: Request, presence: Presence): Promise<Decision> {
   for (const session of await provenSessions(guard, presence)) {
     await guard.storage.end(session);
-    report('session_ended', { handle: session.handle });
+    report('session_ended', { session, at: guard.config.place });
   }
   return { kind: 'logout', cookies: await farewell(guard, request, presence) };
 }
@@ -135,7 +135,7 @@ async function signIn(guard: Guard, request: Request, presence: Presence): Promi
     ...restOf(presence.rest),
   } as const;
   if (consumer === undefined) {
-    report('credential_without_consumer');
+    report('credential_without_consumer', { at: guard.config.place });
     return pass;
   }
   const credentialId = request.credential?.id ?? consumer.id;
@@ -165,8 +165,8 @@ async function stayIn(guard: Guard, request: Request, presence: Presence): Promi
   const consumer = await stillExisting(guard, request, session);
   if (consumer === 'gone' || !(await hasItsCredential(guard, session))) {
     await guard.storage.end(session);
-    const { handle } = session;
-    report(consumer === 'gone' ? 'consumer_gone' : 'credential_gone', { handle });
+    const code = consumer === 'gone' ? 'consumer_gone' : 'credential_gone';
+    report(code, { session, at: guard.config.place });
     return nobody(guard, request, withDead(presence, proof));
   }
   const kept =
@@ -233,7 +233,7 @@ async function keep(
   const prolongs = await isActivity(guard, request);
   const isDue =
     prolongs && !isPredecessor && isRenewalDue(proof.session, config.timeouts, storage.now());
-  if (isPredecessor) report('predecessor_used', { handle: proof.session.handle });
+  if (isPredecessor) report('predecessor_used', { session: proof.session, at: config.place });
   const session = isDue ? await renew(guard, proof) : proof.session;
   if (typeof session === 'string') return session;
   const { lifetime, touchInterval } = config;
@@ -314,7 +314,7 @@ async function restore(
     config.lifetime,
   );
   if (session === null) return 'ended';
-  report('session_restored', { handle: session.handle });
+  report('session_restored', { session, at: config.place });
   const write = (channel: Channel, found: Found | undefined, restored: [string, Session]) =>
     writeCookies(
       channel,

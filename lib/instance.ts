@@ -46,7 +46,9 @@ export class SessionGuard implements Instance {
     };
     this.#reader = new RequestReader(config);
     this.#deadline = deadline;
-    if (config.oldNames.length > 0) report('old_names', { reason: config.oldNames.join(', ') });
+    if (config.oldNames.length > 0) {
+      report('old_names', { at: config.place, reason: config.oldNames.join(', ') });
+    }
   }
 
   /**
@@ -65,7 +67,8 @@ export class SessionGuard implements Instance {
       await carryOut(decision, this.#guard, request, pdk);
       return decision;
     } catch (error) {
-      report('handler_failed', { reason: error instanceof Error ? error.name : 'unknown' });
+      const reason = error instanceof Error ? error.name : 'unknown';
+      report('handler_failed', { at: this.#guard.config.place, reason });
       await refuse(pdk);
       return undefined;
     }
@@ -84,7 +87,7 @@ export class SessionGuard implements Instance {
     this.#hasLooked = true;
     if (await request.consumer()) return;
     this.#hasWarned = true;
-    report('no_auth_plugin');
+    report('no_auth_plugin', { at: this.#guard.config.place });
   }
 }
 

@@ -98,9 +98,9 @@ const PAUSE_MS = 1000;
 export function logEvents(to: Log): void {
   const last = new Map<EventCode, { at: number; omitted: number }>();
   events.subscribe((message) => {
-    const { code, handle, route, reason } = message as SessionEvent;
-    const fields = { event: code, handle, route, reason };
-    if (handle !== undefined) return to[LEVELS[code]](fields, code);
+    const { code, session, at, reason } = message as SessionEvent;
+    const fields = { event: code, handle: session?.handle, ...at, reason };
+    if (session !== undefined) return to[LEVELS[code]](fields, code);
     const now = performance.now();
     const previous = last.get(code);
     if (previous && now - previous.at < PAUSE_MS) {
@@ -114,6 +114,8 @@ export function logEvents(to: Log): void {
 
 /** Which lines of the storage somebody should look at; the others are only told. */
 const TROUBLES = new Set([
+  'audit_delayed',
+  'audit_lost',
   'bus_lost',
   'tables_not_ready',
   'touches_delayed',

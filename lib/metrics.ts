@@ -182,9 +182,19 @@ function countStorageEvents(registry: Registry): Close {
     help: 'Expired sessions that this node deleted.',
     registers: [registry],
   });
+  const lost = new Counter({
+    name: 'session_guard_audit_lost_total',
+    help: 'Entries of the audit that were not written.',
+    registers: [registry],
+  });
   return listen('session-guard.storage', (message) => {
-    const { event, sessions } = message as { event: string; sessions?: number };
+    const { event, sessions, count } = message as {
+      event: string;
+      sessions?: number;
+      count?: number;
+    };
     total.inc({ event });
+    if (event === 'audit_lost') lost.inc(count ?? 0);
     if (event === 'pruned') pruned.inc(sessions ?? 0);
   });
 }

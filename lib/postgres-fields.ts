@@ -71,6 +71,13 @@ export const POSTGRES_FIELDS = {
     default: true,
     description: 'Use named prepared statements; switch off behind PgBouncer in transaction mode.',
   },
+  audit_retention: {
+    type: 'number',
+    default: 0,
+    between: [0, 315_360_000],
+    description:
+      'Seconds that sign-ins, ends, renewals, replays and revocations are kept in the table `audit`; 0 = none are.',
+  },
   migrate: {
     type: 'boolean',
     default: true,

@@ -73,7 +73,7 @@ export async function examine(guard: Guard, request: Request): Promise<Presence>
   const proof = session.proof ?? remember?.proof;
   if (proof === undefined) return { session, remember, rest };
   if (config.bind.length > 0 && !(await isBoundTo(proof.session, request, config.bind))) {
-    report('session_bound_elsewhere', { handle: proof.session.handle });
+    report('session_bound_elsewhere', { session: proof.session, at: config.place });
     const others = remember && lost(remember);
     return { session: lost(session), remember: others, rest, isElsewhere: true };
   }
@@ -163,10 +163,9 @@ async function settle(
   token: Token,
   verdict: Verdict,
 ): Promise<Verdict> {
-  const { handle } = session;
-  if (verdict === 'expired') report('session_expired', { handle });
+  if (verdict === 'expired') report('session_expired', { session, at: config.place });
   if (verdict !== 'replayed') return verdict;
-  report('session_replayed', { handle });
+  report('session_replayed', { session, at: config.place });
   // Copies of a cookie with several audiences fall behind in innocence: one audience renews without the other.
   if (!config.revokeOnReplay || token.entries.length > 1) return 'superseded';
   await storage.end(session);

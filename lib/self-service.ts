@@ -73,19 +73,22 @@ const show = (session: Session, current: Session | undefined): object => ({
 /** Byte strings as the text they were. */
 const toText = (octets: string): string => Buffer.from(octets, 'latin1').toString();
 
-async function end({ storage }: Guard, whose: Whose, target: string): Promise<Answer> {
-  const { current } = whose;
+async function end({ storage, config }: Guard, whose: Whose, target: string): Promise<Answer> {
+  const { current, consumerId, audience } = whose;
+  const at = config.place;
   if (target !== '' && target !== 'others') {
     const isCurrent = target === current?.handle;
     if (!(await storage.endByHandle(whose, target))) {
       return answer(404, { message: 'No such session' }, false);
     }
-    report('session_ended', { handle: target, reason: 'self-service' });
+    const session = { handle: target, consumerId, audience };
+    report('session_ended', { session, at, reason: 'self-service' });
     return answer(200, { ended: 1 }, isCurrent);
   }
   const isAll = target === '';
   const ended = await storage.endOthers(whose, isAll ? undefined : current?.family);
-  report('session_ended', { reason: `self-service: ${isAll ? 'all' : 'others'}` });
+  const reason = `self-service: ${isAll ? 'all' : 'others'}`;
+  report('session_ended', { session: { consumerId, audience }, at, reason });
   return answer(200, { ended: ended.count ?? null }, ended.current);
 }
 

@@ -3,6 +3,7 @@ import type { Backend, BackendOptions } from './backend.ts';
 import { CachedCutOffs } from './cutoffs.ts';
 import type { Database } from './database.ts';
 import { report } from './events.ts';
+import type { Place } from './events.ts';
 import type { StoredSession } from './rows.ts';
 import type { Session, SessionData } from './session.ts';
 import type {
@@ -31,6 +32,8 @@ export interface ServerStorageOptions extends BackendOptions {
   readonly codec: Codec;
   /** How old what we know without asking may be, in milliseconds. Default 5000; 0 = always ask. */
   readonly cacheTtl?: number | undefined;
+  /** Whose configuration this is, for events. */
+  readonly at?: Place | undefined;
 }
 
 /** Sessions in Postgres, for one configuration; instances with the same database share all but codec and `cacheTtl`. */
@@ -38,9 +41,10 @@ export const openServerStorage = ({
   database,
   codec,
   cacheTtl = 5000,
+  at,
   ...options
 }: ServerStorageOptions): ServerStorage =>
-  new ServerStorage(openBackend(database, options), codec, cacheTtl);
+  new ServerStorage(openBackend(database, options), codec, cacheTtl, at);
 
 export interface CutOffsOptions extends BackendOptions {
   readonly database: Database;
@@ -77,12 +81,14 @@ export class ServerStorage implements Storage {
   readonly #backend: Backend;
   readonly #codec: Codec;
   readonly #cacheTtl: number;
+  readonly #at: { readonly at?: Place };
   /** Answers that were opened with another codec are not ours to share before they are in the cache. */
   readonly #name = `${instances++}`;
   /** Renewals and restorations under way. */
   readonly #shared = new Map<string, Promise<Session | null>>();
 
-  constructor(backend: Backend, codec: Codec, cacheTtl: number) {
+  constructor(backend: Backend, codec: Codec, cacheTtl: number, at?: Place) {
+    this.#at = at ? { at } : {};
     this.#backend = backend;
     this.#codec = codec;
     this.#cacheTtl = cacheTtl;
@@ -137,8 +143,8 @@ export class ServerStorage implements Storage {
       return this.#ask(key, async (store) => {
         const stored = await store.renew(key, generation, sealed, lifetime);
         if (stored) {
-          const { handle } = stored.session;
-          report(stored.isRaised ? 'session_renewed' : 'renewal_lost', { handle });
+          const { session } = stored;
+          report(stored.isRaised ? 'session_renewed' : 'renewal_lost', { session, ...this.#at });
         }
         return stored;
       });

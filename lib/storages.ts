@@ -1,3 +1,5 @@
+import { openAudit } from './audit.ts';
+import { openBackend } from './backend.ts';
 import type { Config, PostgresSettings } from './config.ts';
 import { CookieStorage } from './cookie-storage.ts';
 import { Credentials } from './credentials.ts';
@@ -12,13 +14,23 @@ export function openStorage(config: Config, codec: (now: () => number) => DataCo
   const { postgres, storage, cacheTtl, lifetime, remember } = config;
   const rememberLifetime = remember?.lifetime;
   const database = postgres && open(postgres);
+  if (database && postgres.auditRetention > 0) {
+    openAudit(openBackend(database), config.place, postgres.auditRetention);
+  }
   if (storage === 'cookie') {
     return new CookieStorage(
       database && openCutOffs({ database, cacheTtl, lifetime, rememberLifetime }),
+      undefined,
+      config.place,
     );
   }
   if (database === undefined) throw new TypeError('storage kong without a database');
-  return openServerStorage({ database, cacheTtl, codec: codec(() => database.now()) });
+  return openServerStorage({
+    database,
+    cacheTtl,
+    codec: codec(() => database.now()),
+    at: config.place,
+  });
 }
 
 /** Kong's own database, to read from. One for the process and URL. */

@@ -23,6 +23,7 @@ const COMMANDS: ReadonlyMap<string, Entry> = new Map([
   ['list', { summary: 'list living sessions', load: () => import('./list.ts') }],
   ['show', { summary: 'show one session', load: () => import('./show.ts') }],
   ['revoke', { summary: 'end sessions, on every node', load: () => import('./revoke.ts') }],
+  ['audit', { summary: 'tell what happened to sessions', load: () => import('./audit.ts') }],
   ['prune', { summary: 'delete expired sessions', load: () => import('./prune.ts') }],
   ['stats', { summary: 'count what the tables hold', load: () => import('./stats.ts') }],
   ['inspect', { summary: 'explain a cookie', load: () => import('./inspect.ts') }],

@@ -1,6 +1,5 @@
-import type { AdminStore, Selector } from '../admin-store.ts';
-import type { Backend } from '../backend.ts';
-import { decodeText } from '../rows.ts';
+import type { Selector } from '../admin-store.ts';
+import { revoke } from '../revoke.ts';
 import { CliError, EXIT, parse, usageError, uuid } from './command.ts';
 import type { Command } from './command.ts';
 import { confirm } from './confirm.ts';
@@ -26,6 +25,7 @@ in no table and not counted.
 
   --dry-run               only count
   --yes                   do not ask
+  --reason <words>        for the audit
   --json
 ${DATABASE_HELP}
 Exit code 3: the handle leads to no living sign-in, or a dry run counted none.
@@ -41,6 +41,7 @@ const OPTIONS = {
   all: { type: 'boolean', default: false },
   'dry-run': { type: 'boolean', default: false },
   yes: { type: 'boolean', default: false },
+  reason: { type: 'string', default: 'revoke' },
   json: { type: 'boolean', default: false },
 } as const;
 
@@ -59,7 +60,7 @@ export const command: Command = {
       if (!isDryRun) {
         const what = `This ends ${plural(count, 'sign-in')} ${describe(selector)}, on every node.`;
         await confirm(`${what} Go ahead?`, values.yes, io);
-        await end(selector, backend, store);
+        await revoke(selector, backend, store, values.reason);
       }
       const report = { selection: selector.kind, sign_ins: count, dry_run: isDryRun };
       const verb = isDryRun ? 'would be ended' : 'ended';
@@ -101,30 +102,6 @@ function momentOf(text: string, now: number): number {
   if (Number.isNaN(moment)) throw usageError('--before must look like 2026-01-31T09:30:00Z');
   if (moment > now) throw usageError('--before lies in the future; --all ends what there is now');
   return moment;
-}
-
-/** Through the Backend, so that the other nodes are told. */
-async function end(selector: Selector, backend: Backend, store: AdminStore): Promise<void> {
-  switch (selector.kind) {
-    case 'handle':
-    case 'others':
-      for (const family of await store.families(selector)) await backend.end(family);
-      return;
-    case 'family':
-      await backend.endCookies(selector.family, Infinity);
-      return backend.end(selector.family);
-    case 'consumer':
-      return backend.endConsumer(decodeText(selector.consumerId));
-    case 'credential':
-      return backend.endCredential(
-        decodeText(selector.consumerId),
-        decodeText(selector.credentialId),
-      );
-    case 'before':
-      return backend.endAll(selector.moment);
-    case 'all':
-      return backend.endAll();
-  }
 }
 
 function describe(selector: Selector): string {

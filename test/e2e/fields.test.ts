@@ -82,6 +82,7 @@ const WRONG: Record<keyof typeof FIELDS, readonly unknown[]> = {
 };
 
 const WRONG_IN_POSTGRES: Record<keyof typeof POSTGRES_FIELDS, readonly unknown[]> = {
+  audit_retention: NUMBER,
   url: choice('mysql://host/db', 'host/db'),
   listen_url: choice('http://host/db'),
   host: TEXT,

@@ -14,6 +14,7 @@ const COMMANDS = [
   'secret',
   'migrate',
   'list',
+  'audit',
   'show',
   'revoke',
   'prune',

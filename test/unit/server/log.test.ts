@@ -47,7 +47,7 @@ test('every event of a session is a line; one that concerns none is not repeated
   let clock = 10_000;
   const { log, lines } = memoryLog();
   logEvents(log);
-  for (let i = 0; i < 3; i++) report('session_created', { handle: `h${i}` });
+  for (let i = 0; i < 3; i++) report('session_created', { session: { handle: `h${i}` } });
   for (let i = 0; i < 5; i++) report('store_unavailable', { reason: 'timeout' });
   report('handler_failed');
   clock += 1001;
@@ -68,4 +68,16 @@ test('every event of a session is a line; one that concerns none is not repeated
       ['error', 'store_unavailable', 4],
     ],
   );
+});
+
+test('a line tells the route and the instance, and of a session its handle alone', () => {
+  const { log, lines } = memoryLog();
+  logEvents(log);
+  const session = { handle: 'h', family: 'f', consumerId: 'c', audience: 'a', key: 'k' };
+  report('session_replayed', { session, at: { route: 'r1', instance: 'shop' } });
+  const { level, event, handle, route, instance, ...rest } = JSON.parse(lines.at(-1) ?? '') as {
+    [field: string]: unknown;
+  };
+  assert.deepEqual([level, event, handle, route, instance], ['warn', event, 'h', 'r1', 'shop']);
+  assert.deepEqual(Object.keys(rest).toSorted(), ['msg', 'pid', 'time']);
 });
