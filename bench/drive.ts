@@ -32,15 +32,16 @@ export async function drive(asked: Drive): Promise<number> {
 
 type Next = () => Buffer;
 
-function ring(cookies: readonly string[]): Next {
-  const encoded = cookies.map((cookie) => Line.cookie(cookie));
+function ring({ cookies, world }: Drive): Next {
+  const encoded = cookies.map((cookie) => Line.headers(cookie, world));
   let at = 0;
-  return () => encoded[at++ % encoded.length] ?? Line.cookie('');
+  return () => encoded[at++ % encoded.length] ?? Line.headers('', world);
 }
 
 /** Each connection asks again as soon as it has its answer. */
-function saturate(lines: readonly Line[], { requests, cookies, isSignedIn }: Drive): Promise<void> {
-  const next = ring(cookies);
+function saturate(lines: readonly Line[], drive: Drive): Promise<void> {
+  const { requests, isSignedIn } = drive;
+  const next = ring(drive);
   let [left, answered] = [requests, 0];
   return new Promise((resolve, reject) => {
     const ask = (line: Line): void => {
@@ -58,12 +59,9 @@ function saturate(lines: readonly Line[], { requests, cookies, isSignedIn }: Dri
 }
 
 /** Requests at their moments; those for which no connection is free wait for one. */
-function pace(
-  lines: Line[],
-  { requests, cookies, isSignedIn }: Drive,
-  rate: number,
-): Promise<void> {
-  const next = ring(cookies);
+function pace(lines: Line[], drive: Drive, rate: number): Promise<void> {
+  const { requests, isSignedIn } = drive;
+  const next = ring(drive);
   const free = [...lines];
   const startedAt = performance.now();
   let [asked, answered] = [0, 0];

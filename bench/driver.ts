@@ -42,7 +42,7 @@ export class Line {
   #pending: Buffer = Buffer.alloc(0);
   #name: string | undefined;
   #isReturning = false;
-  #cookie: Buffer = EMPTY;
+  #headers: Buffer = EMPTY;
   #isIdentified = false;
   #done: ((isIdentified: boolean) => void) | undefined;
 
@@ -65,14 +65,22 @@ export class Line {
     return new Line(socket, world);
   }
 
-  /** A Cookie header as `request` takes it. */
-  static cookie(header: string): Buffer {
-    return header === '' ? EMPTY : answer('kong.nginx.get_var', header);
+  /** The headers as `request` takes them: a client's, and what key-auth says about whom it let through as anonymous. */
+  static headers(cookie: string, { anonymous }: Pick<World, 'anonymous'>): Buffer {
+    const headers = {
+      host: 'bench.test',
+      'user-agent': 'bench',
+      'x-consumer-id': anonymous.id,
+      'x-consumer-username': anonymous.username,
+      'x-anonymous-consumer': 'true',
+      ...(cookie !== '' && { cookie }),
+    };
+    return answer('kong.request.get_headers', map(headers));
   }
 
   /** Runs one request; `done` hears whether the plugin has said who it is. One at a time. */
-  request(cookie: Buffer, done: (isIdentified: boolean) => void): void {
-    this.#cookie = cookie;
+  request(headers: Buffer, done: (isIdentified: boolean) => void): void {
+    this.#headers = headers;
     this.#done = done;
     this.#isIdentified = false;
     this.#socket.write(this.#call);
@@ -121,9 +129,9 @@ export class Line {
     if (name === 'kong.client.authenticate' || name === 'kong.nginx.set_ctx') {
       this.#isIdentified = true;
     }
+    if (name === 'kong.request.get_headers') return this.#headers;
     if (name !== 'kong.nginx.get_var') return this.#answers.get(name) ?? EMPTY;
     const variable = argument.toString('latin1', 2); // behind the field's key and length
-    if (variable === 'http_cookie') return this.#cookie;
     return this.#answers.get(`${name} ${variable}`) ?? EMPTY;
   }
 }
