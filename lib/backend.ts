@@ -6,6 +6,7 @@ import type { BusOptions, LogLine } from './bus.ts';
 import { Cache } from './cache.ts';
 import type { Database } from './database.ts';
 import type { Notice, Revocable, Revocation } from './notice.ts';
+import { sessionPacking } from './packing.ts';
 import { Pruner } from './prune.ts';
 import { Readiness } from './readiness.ts';
 import type { Session } from './session.ts';
@@ -83,7 +84,7 @@ export class Backend {
       onListening: () => this.#reload(),
     });
     const cache = { max: options.cacheSize, isTrusted: () => this.#isTrusted() };
-    this.sessions = new Cache(cache);
+    this.sessions = new Cache({ ...cache, packing: sessionPacking });
     this.cutOffs = new Cache(cache);
     this.touches = this.#openTouches();
     this.#pruner = new Pruner(this.store, {

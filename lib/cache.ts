@@ -1,12 +1,15 @@
-import { LRUCache } from 'lru-cache';
 import { isRevokedBy } from './notice.ts';
 import type { Revocable, Revocation } from './notice.ts';
+import type { Packing } from './packing.ts';
+import { Shelf } from './shelf.ts';
+import type { Entry } from './shelf.ts';
 
-export interface CacheOptions {
+export interface CacheOptions<V> {
   /** Entries at most. Default 50,000. */
   readonly max?: number | undefined;
   /** Whether revocations of other nodes are known to arrive. */
   readonly isTrusted: () => boolean;
+  readonly packing?: Packing<V> | undefined;
   /** Milliseconds that never go back. Default performance.now. */
   readonly clock?: (() => number) | undefined;
 }
@@ -15,13 +18,6 @@ export interface CacheOptions {
 export interface Cacheable extends Revocable {
   /** Of two answers the one with the higher generation is the newer one. */
   readonly generation?: number;
-}
-
-interface Entry<V> {
-  /** `null`: known to be gone. */
-  readonly value: V | null;
-  /** Not later than the store's answer was true. */
-  readonly askedAt: number;
 }
 
 /** A question that several requests wait for. */
@@ -38,8 +34,7 @@ const ATTEMPTS = 3;
  * An answer of the store that was under way while the session was revoked is not believed.
  */
 export class Cache<V extends Cacheable> {
-  readonly #entries: LRUCache<string, Entry<V>>;
-  readonly #keysOfFamily = new Map<string, readonly string[]>();
+  readonly #entries: Shelf<V>;
   readonly #loads = new Map<string, Load<V>>();
   /** When each question under way began, oldest first, counted in #sequence: revocations are kept for these. */
   readonly #underWay = new Set<number>();
@@ -52,13 +47,11 @@ export class Cache<V extends Cacheable> {
   hits = 0;
   misses = 0;
 
-  constructor({ max = 50_000, isTrusted, clock = () => performance.now() }: CacheOptions) {
+  constructor(options: CacheOptions<V>) {
+    const { max = 50_000, isTrusted, packing, clock = () => performance.now() } = options;
     this.#isTrusted = isTrusted;
     this.#clock = clock;
-    this.#entries = new LRUCache({
-      max,
-      dispose: ({ value }, key) => this.#unindex(value, key),
-    });
+    this.#entries = new Shelf(max, packing);
   }
 
   /** What is known and younger than `ttl` milliseconds; `null` = gone, `undefined` = ask the store. */
@@ -125,7 +118,7 @@ export class Cache<V extends Cacheable> {
   /** Forgets the sessions that a revocation means, and returns their keys. */
   revoke(revocation: Revocation): readonly string[] {
     if (this.#underWay.size > 0) this.#revocations.push({ at: ++this.#sequence, revocation });
-    const keys = this.#keysOf(revocation);
+    const keys = this.#entries.keysOf(revocation);
     for (const key of keys) this.#entries.delete(key);
     return keys;
   }
@@ -133,7 +126,7 @@ export class Cache<V extends Cacheable> {
   /** Changes what is known about a session without making it any newer. */
   amend(key: string, change: (value: V) => V): void {
     const entry = this.#entries.peek(key);
-    if (entry?.value) this.#set(key, { ...entry, value: change(entry.value) });
+    if (entry?.value) this.#entries.set(key, { ...entry, value: change(entry.value) });
   }
 
   /** Revocations may have been missed: of what is under way now nothing will be remembered either. */
@@ -144,31 +137,7 @@ export class Cache<V extends Cacheable> {
 
   #remember(key: string, entry: Entry<V>): void {
     const known = this.#entries.peek(key);
-    if (known === undefined || !isNewer(known, entry)) this.#set(key, entry);
-  }
-
-  #set(key: string, entry: Entry<V>): void {
-    this.#entries.set(key, entry);
-    if (entry.value === null) return;
-    const { family } = entry.value;
-    const keys = this.#keysOfFamily.get(family) ?? [];
-    if (!keys.includes(key)) this.#keysOfFamily.set(family, [...keys, key]);
-  }
-
-  #unindex(value: V | null, key: string): void {
-    if (value === null) return;
-    const keys = this.#keysOfFamily.get(value.family)?.filter((other) => other !== key) ?? [];
-    if (keys.length > 0) this.#keysOfFamily.set(value.family, keys);
-    else this.#keysOfFamily.delete(value.family);
-  }
-
-  #keysOf(revocation: Revocation): readonly string[] {
-    if (revocation.kind === 'family') return this.#keysOfFamily.get(revocation.target) ?? [];
-    const keys: string[] = [];
-    for (const [key, { value }] of this.#entries.entries()) {
-      if (value && isRevokedBy(value, revocation)) keys.push(key);
-    }
-    return keys;
+    if (known === undefined || !isNewer(known, entry)) this.#entries.set(key, entry);
   }
 
   #wasRevoked(value: V, since: number): boolean {

@@ -66,7 +66,7 @@ const MAX_RECALLED = 2048;
 
 /** Headers of the last requests, so that a browser's next one needs neither parsing nor cryptography. */
 const recalled = new LRUCache<string, Carried>({
-  maxSize: 8 * 1024 * 1024,
+  maxSize: 3 * 1024 * 1024,
   sizeCalculation: (_, key) => 2 * key.length + 600,
 });
 

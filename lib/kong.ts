@@ -159,7 +159,7 @@ interface Said {
  * What was last said of the sessions in use, frozen: as long as it is the same it is neither made nor encoded again. Some
  * 2 kB each, more with a long Cookie header, which is not worth it.
  */
-const said = new LRUCache<SessionData, Said>({ max: 4000 });
+const said = new LRUCache<SessionData, Said>({ max: 1000 });
 const LONGEST_REST = 512;
 
 /** The calls that make Kong take the request for the session's consumer. */

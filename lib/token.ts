@@ -47,7 +47,7 @@ const TYPES: Record<Purpose, string> = {
 };
 
 /** Verified tokens by the SHA-256 of their spelling and ring. Revocation acts on the session, never on this. */
-const verified = new LRUCache<string, Token>({ max: 50_000, maxSize: 24 * 1024 * 1024 });
+const verified = new LRUCache<string, Token>({ max: 10_000, maxSize: 8 * 1024 * 1024 });
 
 /**
  * Seals and opens tokens: compact JWE (RFC 7516 7.1) with `alg` dir and `enc` A256GCM, one spelling each. There is
