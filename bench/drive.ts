@@ -39,9 +39,9 @@ function ring({ cookies, world }: Drive): Next {
 }
 
 /** Each connection asks again as soon as it has its answer. */
-function saturate(lines: readonly Line[], drive: Drive): Promise<void> {
-  const { requests, isSignedIn } = drive;
-  const next = ring(drive);
+function saturate(lines: readonly Line[], asked: Drive): Promise<void> {
+  const { requests, isSignedIn } = asked;
+  const next = ring(asked);
   let [left, answered] = [requests, 0];
   return new Promise((resolve, reject) => {
     const ask = (line: Line): void => {
@@ -59,9 +59,9 @@ function saturate(lines: readonly Line[], drive: Drive): Promise<void> {
 }
 
 /** Requests at their moments; those for which no connection is free wait for one. */
-function pace(lines: Line[], drive: Drive, rate: number): Promise<void> {
-  const { requests, isSignedIn } = drive;
-  const next = ring(drive);
+function pace(lines: Line[], work: Drive, rate: number): Promise<void> {
+  const { requests, isSignedIn } = work;
+  const next = ring(work);
   const free = [...lines];
   const startedAt = performance.now();
   let [asked, answered] = [0, 0];
