@@ -1,7 +1,9 @@
+import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { type Item, fieldOf, messageOf } from './protobuf-trace.ts';
+import { restored } from './protobuf-restore.ts';
 import { canonical, frameOf, parseFields, varint, varintValue } from './protobuf-wire.ts';
 import { UnixServer } from './unix-server.ts';
 
@@ -128,6 +130,8 @@ export class ProtobufPeer {
         // The trace shows only Kong's half of a close that the server began.
         const isShared = item.event === 'closed-by-kong' && item.pendingAnswers === undefined;
         if (isShared && item.ms - last < 20) queue.socket.end();
+        // What the recorded server said after Kong had given up, it says then here too.
+        else if (isShared && queue.items.length > 0) await once(queue.socket, 'close');
         if (item.event === 'server-closes') {
           if (item.ms - last > 15) await sleep(Math.min(item.ms - last, 2500));
           queue.socket.destroy();
@@ -191,7 +195,7 @@ const isRequestId = (frame: Buffer): boolean => /^\n [0-9a-f]{32}$/.test(frame.t
 
 /** The recorded bytes; a RpcReturn with the sequence of the call it answers. */
 function withSequence(item: Item, sequence: { recorded: bigint; own: bigint }): Buffer {
-  const bytes = Buffer.from(item.hex ?? '', 'hex');
+  const bytes = item.hex === undefined ? restored(item) : Buffer.from(item.hex, 'hex');
   if (messageOf(item) !== 'RpcReturn') return bytes;
   const fields = parseFields(bytes.subarray(4)) ?? [];
   const parts = fields.map(({ number, type, payload }) => {
