@@ -240,6 +240,21 @@ test('a node that is too old, has not loaded the plugin, or lets underscores pas
   ]);
 });
 
+test('the include says of underscores what the directive says', async (context) => {
+  const directives = [{ name: 'include', value: '/usr/local/etc/session-guard.conf' }];
+  const answers: Record<string, unknown> = {
+    '/': {
+      version: '3.9.1',
+      plugins: { available_on_server: { [NAME]: {} } },
+      configuration: { nginx_proxy_directives: directives },
+    },
+  };
+  const url = await listen(context, ({ url: path = '' }, response) => {
+    response.end(JSON.stringify(answers[path] ?? { data: [], next: null }));
+  });
+  assert.deepEqual(bad((await diagnose(url)).diagnoses), ['warning nowhere']);
+});
+
 /** Port 1 will not do: fetch refuses it itself. */
 async function closedPort(): Promise<string> {
   const server = createServer().listen(0, '127.0.0.1');

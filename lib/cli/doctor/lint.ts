@@ -27,7 +27,9 @@ function lintNode({ version, available, proxyDirectives }: Gateway): Diagnosis[]
   const isOld = major < 3 || (major === 3 && minor < 4);
   const isLoaded = available.has(NAME);
   const drops = proxyDirectives?.some(
-    ({ name, value }) => name === 'underscores_in_headers' && value === 'off',
+    ({ name, value }) =>
+      (name === 'underscores_in_headers' && value === 'off') ||
+      (name === 'include' && String(value).endsWith('/session-guard.conf')),
   );
   return [
     isOld
