@@ -20,10 +20,25 @@ export const COLUMNS: Readonly<Record<string, readonly string[]>> = {
     'confirmed_at',
     'expires_at',
   ],
+  audit: [
+    'id',
+    'happened_at',
+    'event',
+    'actor',
+    'handle',
+    'family',
+    'consumer_id',
+    'audience',
+    'route',
+    'reason',
+  ],
   cutoffs: ['kind', 'target', 'ended_before', 'expires_at'],
 };
 
 export const INDEXES: readonly string[] = [
+  'audit(consumer_id,happened_at)',
+  'audit(happened_at)',
+  'audit(id)',
   'cutoffs(expires_at)',
   'cutoffs(kind,target)',
   'sessions(consumer_id)',
