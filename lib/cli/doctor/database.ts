@@ -63,6 +63,8 @@ async function examineServer(database: Database): Promise<Diagnosis[]> {
   return diagnoses;
 }
 
+const TABLES = Object.keys(COLUMNS);
+
 async function examineShape(database: Database): Promise<Diagnosis[]> {
   const tables = await ask<{ name: string; persistence: string; columns: string[] }>(
     database,
@@ -70,9 +72,9 @@ async function examineShape(database: Database): Promise<Diagnosis[]> {
     `select c.relname as name, c.relpersistence as persistence,
       array_agg(a.attname::text order by a.attnum) as columns
     from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
-    where c.relnamespace = to_regnamespace($1) and c.relname in ('sessions', 'cutoffs') and c.relkind in ('r', 'p')
+    where c.relnamespace = to_regnamespace($1) and c.relname = any($2) and c.relkind in ('r', 'p')
     group by c.oid, c.relname, c.relpersistence`,
-    [`"${database.schema}"`],
+    [`"${database.schema}"`, TABLES],
   );
   const indexes = await ask<{ name: string }>(
     database,
@@ -120,8 +122,8 @@ async function examineRights(database: Database): Promise<Diagnosis[]> {
       and has_table_privilege(format('%I.%I', $1::text, name), 'insert')
       and has_table_privilege(format('%I.%I', $1::text, name), 'update')
       and has_table_privilege(format('%I.%I', $1::text, name), 'delete') as rights
-    from unnest(array['sessions', 'cutoffs']) as name where to_regclass(format('%I.%I', $1::text, name)) is not null`,
-    [database.schema],
+    from unnest($2::text[]) as name where to_regclass(format('%I.%I', $1::text, name)) is not null`,
+    [database.schema, TABLES],
   );
   const denied = rows.filter(({ rights }) => !rights).map(({ name }) => name);
   if (denied.length === 0) return [];
