@@ -76,7 +76,6 @@ export class AuditTable {
   }
 
   async insert(entries: readonly AuditEntry[]): Promise<void> {
-    const text = (value: string | undefined) => (value === undefined ? null : encodeText(value));
     await this.#database.query(this.#statements.insert, [
       entries.map(({ at }) => at),
       entries.map(({ event }) => event),
@@ -101,3 +100,6 @@ export class AuditTable {
     return (await this.#database.query<AuditRow>(this.#statements.read, values)).rows;
   }
 }
+
+const text = (value: string | undefined): string | null =>
+  value === undefined ? null : encodeText(value);

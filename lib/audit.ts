@@ -1,5 +1,4 @@
-import { AuditTable } from './audit-table.ts';
-import type { Actor, AuditEntry } from './audit-table.ts';
+import type { Actor, AuditEntry, AuditTable } from './audit-table.ts';
 import type { Backend } from './backend.ts';
 import type { LogLine } from './bus.ts';
 import { events } from './events.ts';
