@@ -26,6 +26,14 @@ export interface Question {
 /** Milliseconds until Kong is asked again after it gave no clear answer. */
 const RETRY = 5000;
 
+/** Milliseconds after which a question without an answer is nobody else's: Kong may have forgotten it (F6). */
+const SHARED_FOR = 2000;
+
+interface Running {
+  readonly answer: Promise<Consumer | 'gone'>;
+  readonly askedAt: number;
+}
+
 interface Known {
   readonly consumer: Consumer;
   readonly checkedAt: number;
@@ -37,7 +45,7 @@ interface Known {
  */
 export class Consumers {
   readonly #known = new LRUCache<string, Known>({ max: 50_000 });
-  readonly #running = new Map<string, Promise<Consumer | 'gone'>>();
+  readonly #running = new Map<string, Running>();
   /** The last two that were found: one of them is not the one in question. */
   #controls: readonly string[] = [];
 
@@ -53,15 +61,17 @@ export class Consumers {
    * session knows, holds for a few seconds more.
    */
   async check(last: Consumer, question: Question): Promise<Consumer | 'gone'> {
-    const running = this.#running.get(last.id);
+    const known = this.#running.get(last.id);
     // The request that asks may be cut off before Kong answers; then everybody asks for themselves.
-    if (running) return running.catch(() => this.#ask(last, question));
-    const asked = this.#ask(last, question);
-    this.#running.set(last.id, asked);
+    if (known && question.now - known.askedAt < SHARED_FOR) {
+      return known.answer.catch(() => this.#ask(last, question));
+    }
+    const running = { answer: this.#ask(last, question), askedAt: question.now };
+    this.#running.set(last.id, running);
     try {
-      return await asked;
+      return await running.answer;
     } finally {
-      this.#running.delete(last.id);
+      if (this.#running.get(last.id) === running) this.#running.delete(last.id);
     }
   }
 

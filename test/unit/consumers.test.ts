@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
 import { Consumers } from '../../lib/consumers.ts';
 import type { Consumer } from '../../lib/consumers.ts';
 
@@ -63,4 +64,13 @@ test('without an anonymous consumer another one that was found lately is the con
   await ask(bob, before.lookUp);
   await ask(alice, before.lookUp);
   assert.equal(await ask(alice, kong({ bob: [bob] }).lookUp), 'gone');
+});
+
+test('a question that Kong never answers is not waited for by others for ever', async () => {
+  const consumers = new Consumers();
+  const lost = { now: 0, ttl: TTL, lookUp: () => new Promise<never>(() => {}), control };
+  void consumers.check(alice, lost);
+  const { lookUp } = kong({ alice: [alice] });
+  const later = consumers.check(alice, { now: 2000, ttl: TTL, lookUp, control });
+  assert.deepEqual(await Promise.race([later, setTimeout(1000, 'never')]), alice);
 });
