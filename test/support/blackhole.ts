@@ -5,7 +5,7 @@ import type { AddressInfo, Server, Socket } from 'node:net';
  * A TCP proxy on loopback that can be a bad network: slow, silent (bytes vanish, connections stay open) or broken.
  */
 export class Blackhole {
-  readonly #target: { readonly host: string; readonly port: number };
+  #target: { readonly host: string; readonly port: number };
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
   readonly #silent = new WeakSet<Socket>();
@@ -19,8 +19,7 @@ export class Blackhole {
 
   /** In front of the server that a `postgres://` URL names. */
   static async open(url: string): Promise<Blackhole> {
-    const { hostname, port } = new URL(url);
-    const proxy = new Blackhole({ host: hostname, port: Number(port || 5432) });
+    const proxy = new Blackhole(addressOf(url));
     await new Promise<void>((resolve) => proxy.#server.listen(0, '127.0.0.1', resolve));
     return proxy;
   }
@@ -31,6 +30,12 @@ export class Blackhole {
     result.hostname = '127.0.0.1';
     result.port = String((this.#server.address() as AddressInfo).port);
     return result.href;
+  }
+
+  /** From now on connections lead to another server, as after a fail-over; the old ones are cut. */
+  retarget(url: string): void {
+    this.#target = addressOf(url);
+    this.reset();
   }
 
   get connections(): number {
@@ -93,4 +98,9 @@ export class Blackhole {
       to.destroy();
     });
   }
+}
+
+function addressOf(url: string): { host: string; port: number } {
+  const { hostname, port } = new URL(url);
+  return { host: hostname, port: Number(port || 5432) };
 }

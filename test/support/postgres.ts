@@ -248,7 +248,11 @@ class OwnServer implements Postgres {
     // The postmaster first, so that it replaces none of its children.
     const children = await readFile(`/proc/${postmaster}/task/${postmaster}/children`, 'utf8');
     for (const pid of [postmaster, ...children.split(' ').filter(Boolean).map(Number)]) {
-      process.kill(pid, signal);
+      try {
+        process.kill(pid, signal);
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error; // it ended by itself
+      }
     }
   }
 }

@@ -38,6 +38,7 @@ export interface Person {
 export type Outcome = 'served' | 'refused' | 'unavailable' | 'wrong';
 
 const HOST = 'app.test';
+const ATTEMPTS = 20;
 export const LOGOUT: Ask = { method: 'DELETE', path: '/?session_logout=true' };
 export const SERVER = fileURLToPath(new URL('../../../dist/lib/server/main.js', import.meta.url));
 
@@ -106,13 +107,15 @@ export class Stage {
     return new Browser(gateway, HOST);
   }
 
-  /** A browser in which the person is signed in. Throws where that fails. */
+  /** A browser in which the person is signed in. A store that is still being prepared is waited for. */
   async signIn(person: Person, browser = this.browser()): Promise<Browser> {
-    const reply = await browser.ask({ scheme: 'http', headers: { apikey: person.key } });
-    if (reply.status !== 200 || reply.setCookies.length === 0) {
-      throw new Error(`no sign-in, but ${reply.status} ${reply.body.slice(0, 200)}`);
+    for (let attempt = 1; ; attempt++) {
+      const reply = await browser.ask({ scheme: 'http', headers: { apikey: person.key } });
+      if (reply.status === 200 && reply.setCookies.length > 0) return browser;
+      if (attempt === ATTEMPTS) {
+        throw new Error(`no sign-in, but ${reply.status} ${reply.body.slice(0, 200)}`);
+      }
     }
-    return browser;
   }
 
   /** One request without a browser. */

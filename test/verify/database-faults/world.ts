@@ -1,0 +1,157 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Cleanup } from '../../e2e/support/cleanup.ts';
+import { Blackhole } from '../../support/blackhole.ts';
+import { Crowd } from '../../support/chaos/crowd.ts';
+import { Load, median, type Sample } from '../../support/chaos/load.ts';
+import { Stage } from '../../support/chaos/stage.ts';
+import { type Postgres, startPostgres } from '../../support/postgres.ts';
+import type { Figure } from '../program.ts';
+
+/** Milliseconds. Also the longest that a node may rely on what it has read. */
+export const CACHE_TTL = 2000;
+const STORE_DEADLINE = 2000;
+/** How long the client waits beyond it for the server's own word (lib/database.ts). */
+const GRACE = 250;
+const POOL = 10;
+
+export interface Scale {
+  /** Requests per second. */
+  readonly rate: number;
+  /** How long a trouble lasts, in milliseconds. */
+  readonly lasts: number;
+  /** False on a machine that does other things besides: how long anything takes is then only told. */
+  readonly isTimed: boolean;
+}
+
+/** A Kong whose sessions are in a Postgres of its own, behind a network that can be bad. */
+export interface World {
+  readonly scale: Scale;
+  readonly postgres: Postgres;
+  readonly network: Blackhole;
+  /** The database itself, past the network. */
+  readonly url: string;
+  readonly stage: Stage;
+  readonly crowd: Crowd;
+  close(): Promise<void>;
+}
+
+export function openWorld(scale: Scale): Promise<World> {
+  const cleanup = new Cleanup();
+  return cleanup.around(async () => {
+    const postgres = await startPostgres({ own: true });
+    cleanup.defer(() => postgres.stop());
+    const url = await postgres.newDatabase();
+    const network = await Blackhole.open(url);
+    cleanup.defer(() => network.close());
+    const config = {
+      storage: 'kong',
+      cache_ttl: CACHE_TTL / 1000,
+      postgres: { url: network.through(url), pool_size: POOL },
+    };
+    const stage = await Stage.open({ protocol: 'msgpack', config });
+    cleanup.defer(() => stage.close());
+    const crowd = await Crowd.gather(stage, 40);
+    return { scale, postgres, network, url, stage, crowd, close: () => cleanup.run() };
+  });
+}
+
+export interface Trouble {
+  readonly name: string;
+  /** Resolves when the database is broken. */
+  readonly begin: (world: World) => Promise<void>;
+  /** Resolves when the database would serve again. */
+  readonly end: (world: World) => Promise<void>;
+  /** False where the database still answers some: then nothing is said about the cache. */
+  readonly isTotal: boolean;
+}
+
+/** Milliseconds of quiet before a trouble, and for the recovery after it. */
+const BEFORE = 2000;
+const AFTER = 5000;
+
+/** One trouble under load, from quiet to quiet. */
+export async function endure(
+  world: World,
+  { name, begin, end, isTotal }: Trouble,
+): Promise<Figure[]> {
+  const { scale, crowd, network } = world;
+  const load = new Load(scale.rate, crowd.shoot).start();
+  let connections = 0;
+  const watch = setInterval(() => (connections = Math.max(connections, network.connections)), 50);
+  await sleep(BEFORE);
+  const beganAt = performance.now();
+  await begin(world);
+  const brokenAt = performance.now();
+  await sleep(scale.lasts / 2);
+  const waitingHalfWay = load.inFlight;
+  await sleep(scale.lasts / 2);
+  const waitingAtEnd = load.inFlight;
+  const endedAt = performance.now();
+  await end(world);
+  const healedAt = performance.now();
+  await sleep(AFTER);
+  await load.stop();
+  clearInterval(watch);
+  const { samples } = load;
+  const during = samples.filter(({ sentAt }) => sentAt > brokenAt && sentAt < endedAt);
+  const back = samples.find(
+    ({ kind, outcome, sentAt }) => kind === 'session' && outcome === 'served' && sentAt > healedAt,
+  );
+  const timed = (bound: number) => (scale.isTimed ? { atMost: bound } : {});
+  const figure = (what: string, value: number, rest: Partial<Figure> = {}): Figure => ({
+    name: `${name}: ${what}`,
+    value: Math.round(value * 100) / 100,
+    ...rest,
+  });
+  return [
+    figure('requests', samples.length, { atLeast: 1 }),
+    figure(
+      'served as somebody else',
+      count(samples, ({ outcome }) => outcome === 'wrong'),
+      { atMost: 0 },
+    ),
+    ...(isTotal
+      ? [
+          figure(
+            'sessions served from memory for longer than cache_ttl',
+            count(during, isStale(brokenAt)),
+            { atMost: 0 },
+          ),
+        ]
+      : []),
+    figure('sessions lost', await crowd.lost(), { atMost: 0 }),
+    figure('ended sessions served afterwards', await crowd.revived(), { atMost: 0 }),
+    figure('served again after', back ? back.answeredAt - healedAt : Infinity, {
+      unit: 'ms',
+      ...timed(3000),
+    }),
+    figure('slowest answer meanwhile', slowest(during), {
+      unit: 'ms',
+      ...timed(STORE_DEADLINE + GRACE + 200),
+    }),
+    figure(
+      'waiting at the end, against half-way',
+      waitingAtEnd / Math.max(1, waitingHalfWay),
+      timed(1.5),
+    ),
+    figure('connections at most', connections, { atMost: POOL + 1 }),
+    figure(
+      'waiting of requests without our cookie, against before',
+      median(during.filter(isNobody)) /
+        median(samples.filter((sample) => isNobody(sample) && sample.answeredAt < beganAt)),
+    ),
+  ];
+}
+
+const count = (samples: readonly Sample[], what: (sample: Sample) => boolean): number =>
+  samples.filter(what).length;
+
+const isNobody = ({ kind }: Sample): boolean => kind === 'nobody';
+
+const isStale =
+  (brokenAt: number) =>
+  ({ kind, outcome, sentAt }: Sample): boolean =>
+    kind === 'session' && outcome === 'served' && sentAt > brokenAt + CACHE_TTL;
+
+const slowest = (samples: readonly Sample[]): number =>
+  samples.reduce((most, { sentAt, answeredAt }) => Math.max(most, answeredAt - sentAt), 0);
