@@ -70,28 +70,53 @@ const BEFORE = 2000;
 const AFTER = 5000;
 
 /** One trouble under load, from quiet to quiet. */
-export async function endure(
-  world: World,
-  { name, begin, end, isTotal }: Trouble,
-): Promise<Figure[]> {
+export async function endure(world: World, trouble: Trouble): Promise<Figure[]> {
   const { scale, crowd, network } = world;
   const load = new Load(scale.rate, crowd.shoot).start();
   let connections = 0;
   const watch = setInterval(() => (connections = Math.max(connections, network.connections)), 50);
+  try {
+    const moments = await suffer(world, trouble, load);
+    await load.stop();
+    return await assess(world, trouble, load, { ...moments, connections });
+  } finally {
+    clearInterval(watch);
+    await load.stop();
+  }
+}
+
+interface Moments {
+  readonly beganAt: number;
+  readonly brokenAt: number;
+  readonly endedAt: number;
+  readonly healedAt: number;
+  /** Requests without an answer at the end, for each of those half-way. */
+  readonly growth: number;
+}
+
+async function suffer(world: World, { begin, end }: Trouble, load: Load): Promise<Moments> {
+  const { lasts } = world.scale;
   await sleep(BEFORE);
   const beganAt = performance.now();
   await begin(world);
   const brokenAt = performance.now();
-  await sleep(scale.lasts / 2);
-  const waitingHalfWay = load.inFlight;
-  await sleep(scale.lasts / 2);
-  const waitingAtEnd = load.inFlight;
+  await sleep(lasts / 2);
+  const halfWay = Math.max(1, load.inFlight);
+  await sleep(lasts / 2);
+  const growth = load.inFlight / halfWay;
   const endedAt = performance.now();
   await end(world);
   const healedAt = performance.now();
   await sleep(AFTER);
-  await load.stop();
-  clearInterval(watch);
+  return { beganAt, brokenAt, endedAt, healedAt, growth };
+}
+
+async function assess(
+  { scale, crowd }: World,
+  { name, isTotal }: Trouble,
+  load: Load,
+  { beganAt, brokenAt, endedAt, healedAt, growth, connections }: Moments & { connections: number },
+): Promise<Figure[]> {
   const { samples } = load;
   const during = samples.filter(({ sentAt }) => sentAt > brokenAt && sentAt < endedAt);
   const back = samples.find(
@@ -129,11 +154,7 @@ export async function endure(
       unit: 'ms',
       ...timed(STORE_DEADLINE + GRACE + 200),
     }),
-    figure(
-      'waiting at the end, against half-way',
-      waitingAtEnd / Math.max(1, waitingHalfWay),
-      timed(1.5),
-    ),
+    figure('waiting at the end, against half-way', growth, timed(1.5)),
     figure('connections at most', connections, { atMost: POOL + 1 }),
     figure(
       'waiting of requests without our cookie, against before',
