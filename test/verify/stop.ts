@@ -3,6 +3,7 @@ import type { Browser } from '../support/client.ts';
 import { Blackhole } from '../support/blackhole.ts';
 import { connectionsOf, query } from '../support/chaos/sql.ts';
 import { PROTOCOLS, type Protocol, Stage } from '../support/chaos/stage.ts';
+import { until } from '../support/nodes.ts';
 import { startPostgres } from '../support/postgres.ts';
 import { type Figure, main, type Program } from './program.ts';
 
@@ -53,7 +54,7 @@ async function stopOnce(protocol: Protocol): Promise<Stop> {
     const signalledAt = performance.now();
     stage.gateway.killPluginServer('SIGTERM');
     const outcomes = (await replies).map((reply, index) => stage.judge(reply, people[index]));
-    while (how === undefined && performance.now() < signalledAt + 2 * DEADLINE) await sleep(10);
+    await until(() => how !== undefined, 2 * DEADLINE).catch(() => {}); // told as `not at all`
     const took = performance.now() - signalledAt;
     network.delay(0);
     const [late] = await query<{ count: number }>(
