@@ -35,7 +35,7 @@ export interface World {
   close(): Promise<void>;
 }
 
-export function openWorld(scale: Scale): Promise<World> {
+export function openWorld(scale: Scale, nodeArgs: readonly string[] = []): Promise<World> {
   const cleanup = new Cleanup();
   return cleanup.around(async () => {
     const postgres = await startPostgres({ own: true });
@@ -48,7 +48,7 @@ export function openWorld(scale: Scale): Promise<World> {
       cache_ttl: CACHE_TTL / 1000,
       postgres: { url: network.through(url), pool_size: POOL },
     };
-    const stage = await Stage.open({ protocol: 'msgpack', config });
+    const stage = await Stage.open({ protocol: 'msgpack', config, nodeArgs });
     cleanup.defer(() => stage.close());
     const crowd = await Crowd.gather(stage, 40);
     return { scale, postgres, network, url, stage, crowd, close: () => cleanup.run() };
