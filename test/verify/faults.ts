@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { closeStorages } from '../../lib/storages.ts';
 import type { Reply } from '../support/client.ts';
 import { GARBAGE, PDK_FAULTS } from '../support/chaos/pdk.ts';
@@ -11,7 +12,9 @@ import { type Figure, main, type Program } from './program.ts';
 
 /** Milliseconds until a request that has no answer counts as hanging: the default deadline. */
 const PATIENCE = 5000;
-const BASELINES = 20;
+const BASELINES = 150;
+/** Between two of them: a store that is still being prepared, or a machine that is busy. */
+const PAUSE = 200;
 
 interface Findings {
   /** Places that a fault could hit, over all scenarios. */
@@ -67,6 +70,7 @@ async function survey(lane: Lane, scenario: Scenario): Promise<Places> {
     const reply = await lane.stage.ask(ask);
     if (scenario.isWhole(reply)) return lane.places();
     if (attempt === BASELINES) throw failure(`${lane.name}: ${scenario.name}`, reply);
+    await sleep(PAUSE);
   }
 }
 

@@ -10,7 +10,7 @@ import { type Figure, main, type Program } from './program.ts';
 /** Requests under way when the signal comes. */
 const IN_FLIGHT = 20;
 /** Milliseconds that the database needs for them. */
-const SLOWNESS = 300;
+const SLOWNESS = 100;
 const DEADLINE = 5000;
 
 interface Stop {
@@ -49,8 +49,11 @@ async function stopOnce(protocol: Protocol): Promise<Stop> {
     await sleep(500);
     const [moment] = await query<{ now: Date }>(url, 'select clock_timestamp() as now');
     network.delay(SLOWNESS);
+    const { conversations } = stage.gateway;
+    const begun = conversations.opened + IN_FLIGHT;
     const replies = visit();
-    await sleep(SLOWNESS);
+    await until(() => conversations.opened >= begun);
+    await sleep(SLOWNESS); // for the last of them to reach the server
     const signalledAt = performance.now();
     stage.gateway.killPluginServer('SIGTERM');
     const outcomes = (await replies).map((reply, index) => stage.judge(reply, people[index]));

@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Cleanup } from '../../e2e/support/cleanup.ts';
 import { Admin, type Entity } from '../admin.ts';
@@ -115,6 +116,7 @@ export class Stage {
       if (attempt === ATTEMPTS) {
         throw new Error(`no sign-in, but ${reply.status} ${reply.body.slice(0, 200)}`);
       }
+      await sleep(attempt * 20);
     }
   }
 

@@ -16,12 +16,19 @@ export interface Conversation {
 /** The newest conversations, so that tests can assert what a request cost. */
 export class Conversations {
   readonly #byRequest = new Map<string, Conversation>();
+  #opened = 0;
+
+  /** How many began so far. */
+  get opened(): number {
+    return this.#opened;
+  }
 
   open(requestId: string): Conversation {
     const existing = this.#byRequest.get(requestId);
     if (existing !== undefined) return existing;
     const fresh = { requestId, calls: [], roundTrips: 0, started: 0, closed: 0, retries: 0 };
     this.#byRequest.set(requestId, fresh);
+    this.#opened++;
     const [oldest] = this.#byRequest.keys();
     if (this.#byRequest.size > KEPT && oldest !== undefined) this.#byRequest.delete(oldest);
     return fresh;

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Forger, wholeSession } from '../../e2e/support/forger.ts';
 import { parseSetCookie, type Reply } from '../../support/client.ts';
 import { identityOf, LOGOUT, type Person } from '../../support/chaos/stage.ts';
@@ -60,6 +61,7 @@ async function servedAs(lane: Lane, cookie: string, attempts: number): Promise<s
   for (let attempt = 0; attempt < attempts; attempt++) {
     const identity = identityOf(await lane.stage.ask({ cookie }));
     if (identity !== undefined) return identity;
+    await sleep(attempt * 20);
   }
   return undefined;
 }
@@ -68,6 +70,7 @@ async function signIn(lane: Lane, person: Person): Promise<Jar> {
   for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
     const { setCookies } = await lane.stage.ask({ headers: { apikey: person.key } });
     if (setCookies.length === 2) return new Jar().take(setCookies);
+    await sleep(attempt * 20);
   }
   throw new Error('nobody can sign in');
 }
