@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { openConsole } from '../console/index.ts';
 import type { Log } from '../log.ts';
 import { openMetrics } from '../metrics.ts';
 import type { Metrics } from '../metrics.ts';
@@ -40,9 +41,14 @@ export function openEndpoint(
     log.error({ event: 'endpoint_refused', reason }, 'there is no endpoint');
     return undefined;
   }
-  const { address, metricsToken } = settings;
+  const { address, metricsToken, consoleToken } = settings;
   const metrics = openMetrics();
-  const handlers = [openHealth(), metricsHandler(metrics, metricsToken)];
+  const console_ = consoleToken === undefined ? undefined : openConsole(consoleToken);
+  const handlers = [
+    openHealth(),
+    metricsHandler(metrics, metricsToken),
+    ...(console_ ? [console_.handler] : []),
+  ];
   const server = createEndpointServer(address, handlers, log);
   const stop = new AbortController();
   listenUntilBound(server, address, log, stop.signal);
@@ -50,6 +56,7 @@ export function openEndpoint(
     close: async () => {
       stop.abort();
       metrics.close();
+      console_?.close();
       if (!server.listening) return;
       const closed = once(server, 'close');
       server.close();

@@ -38,7 +38,7 @@ function withoutGivenPassword(databaseUrl: string): string {
   return url.href;
 }
 
-function describe({ portalUrl, apiUrl, adminUrl, databaseUrl, account }: Demo): string {
+function describe({ portalUrl, apiUrl, adminUrl, databaseUrl, account, endpoint }: Demo): string {
   const curl = "curl -sk -w '%{http_code}\\n'";
   const url = `${apiUrl}/whoami`;
   const jar = join(tmpdir(), 'demo.jar');
@@ -46,6 +46,8 @@ function describe({ portalUrl, apiUrl, adminUrl, databaseUrl, account }: Demo): 
   Portal      ${portalUrl}   (its certificate is minutes old: let the browser accept it)
   Account     ${account.username}, password ${account.password}
   Admin API   ${adminUrl}
+  Console     ${endpoint.url}/console   (token ${endpoint.token})
+  Metrics     ${endpoint.url}/metrics, ${endpoint.url}/readyz
   Sessions    psql ${withoutGivenPassword(databaseUrl)} -c 'table session_guard.sessions'
 
   Sign in, call with the cookie, sign out, call again with the same cookie:

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -24,6 +24,8 @@ export interface Demo {
   readonly adminUrl: string;
   readonly databaseUrl: string;
   readonly account: Account;
+  /** Where the plugin server tells how it is, and what opens its console. */
+  readonly endpoint: { readonly url: string; readonly token: string };
   /** Ends every process and server, and removes the data. */
   stop(): Promise<void>;
 }
@@ -54,7 +56,8 @@ async function start(
   stops.push(() => postgres.stop());
   const portal = await startPortal();
   stops.push(() => portal.close());
-  const gateway = await startKong(ports, stops);
+  const token = randomBytes(24).toString('hex');
+  const gateway = await startKong(ports, stops, token);
   const account = {
     username: 'demo',
     password: randomBytes(6).toString('hex'),
@@ -74,19 +77,27 @@ async function start(
   const portalUrl = `https://${GUI_HOST}:${sslPort}`;
   const apiUrl = `https://${API_HOST}:${sslPort}`;
   await untilReady(portalUrl, apiUrl, gateway.log);
-  return { portalUrl, apiUrl, adminUrl: gateway.adminUrl, databaseUrl, account };
+  const endpoint = { url: endpointIn(gateway.log), token };
+  return { portalUrl, apiUrl, adminUrl: gateway.adminUrl, databaseUrl, account, endpoint };
 }
 
 /** The stand-in, with the lines of kong.conf.example: an absolute path to node, since Kong's child has no PATH. */
-async function startKong(ports: DemoPorts, stops: (() => Promise<void>)[]): Promise<Gateway> {
+async function startKong(
+  ports: DemoPorts,
+  stops: (() => Promise<void>)[],
+  token: string,
+): Promise<Gateway> {
   const prefix = await mkdtemp(join(tmpdir(), 'session-guard-demo-'));
   stops.push(() => rm(prefix, { recursive: true, force: true }));
   const socketPath = join(prefix, 'session-guard-server.socket');
   const command = `${quote(process.execPath)} ${quote(SERVER)}`;
+  const tokenFile = join(prefix, 'console-token');
+  await writeFile(tokenFile, token, { mode: 0o600 });
+  const watching = `--http 127.0.0.1:0 --console-token-file ${quote(tokenFile)}`;
   const gateway = await startGateway({
     server: {
       socketPath,
-      startCmd: `${command} --socket ${quote(socketPath)}`,
+      startCmd: `${command} --socket ${quote(socketPath)} ${watching}`,
       queryCmd: `${command} -dump`,
     },
     tls: await createCertificate(),
@@ -96,6 +107,12 @@ async function startKong(ports: DemoPorts, stops: (() => Promise<void>)[]): Prom
   });
   stops.push(() => gateway.stop());
   return gateway;
+}
+
+/** The plugin server says in the log which port it got. */
+function endpointIn(log: readonly string[]): string {
+  const line = log.findLast((candidate) => candidate.includes('"event":"endpoint"')) ?? '';
+  return /"url":"([^"]+)"/.exec(line)?.[1] ?? 'none: see the log';
 }
 
 /** As one word for the shell that Kong starts its commands with. */
