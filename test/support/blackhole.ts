@@ -9,6 +9,7 @@ export class Blackhole {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
   readonly #silent = new WeakSet<Socket>();
+  readonly #clients = new Set<Socket>();
   #isSilent = false;
   #delay = 0;
 
@@ -36,6 +37,11 @@ export class Blackhole {
   retarget(url: string): void {
     this.#target = addressOf(url);
     this.reset();
+  }
+
+  /** Connections that their clients have not ended. */
+  get clients(): number {
+    return this.#clients.size;
   }
 
   get connections(): number {
@@ -79,6 +85,9 @@ export class Blackhole {
   }
 
   #join(client: Socket): void {
+    this.#clients.add(client);
+    const forget = () => this.#clients.delete(client);
+    client.on('end', forget).on('close', forget);
     const server = connect(this.#target);
     this.#pipe(client, server);
     this.#pipe(server, client);

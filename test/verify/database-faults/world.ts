@@ -74,7 +74,7 @@ export async function endure(world: World, trouble: Trouble): Promise<Figure[]> 
   const { scale, crowd, network } = world;
   const load = new Load(scale.rate, crowd.shoot).start();
   let connections = 0;
-  const watch = setInterval(() => (connections = Math.max(connections, network.connections)), 50);
+  const watch = setInterval(() => (connections = Math.max(connections, network.clients)), 50);
   try {
     const moments = await suffer(world, trouble, load);
     await load.stop();
@@ -139,7 +139,7 @@ async function assess(
       ? [
           figure(
             'sessions served from memory for longer than cache_ttl',
-            count(during, isStale(brokenAt)),
+            count(samples, isStale(brokenAt, endedAt)),
             { atMost: 0 },
           ),
         ]
@@ -169,10 +169,14 @@ const count = (samples: readonly Sample[], what: (sample: Sample) => boolean): n
 
 const isNobody = ({ kind }: Sample): boolean => kind === 'nobody';
 
+/** What is answered after the end may have waited for it. */
 const isStale =
-  (brokenAt: number) =>
-  ({ kind, outcome, sentAt }: Sample): boolean =>
-    kind === 'session' && outcome === 'served' && sentAt > brokenAt + CACHE_TTL;
+  (brokenAt: number, endedAt: number) =>
+  ({ kind, outcome, sentAt, answeredAt }: Sample): boolean =>
+    kind === 'session' &&
+    outcome === 'served' &&
+    sentAt > brokenAt + CACHE_TTL &&
+    answeredAt < endedAt;
 
 const slowest = (samples: readonly Sample[]): number =>
   samples.reduce((most, { sentAt, answeredAt }) => Math.max(most, answeredAt - sentAt), 0);
