@@ -79,7 +79,7 @@ export const SQL = {
   create: `with ${ending('select unnest($13::uuid[]) as family', '$14', '$15')}, created as (${insertWhere('true')})
   select * from told left join created on true`,
 
-  // To be called by one at a time for one consumer (`lock`). Who was never there goes first, then who was away longest.
+  // To be called by one at a time for one consumer (Store.create). Who was never there goes first, then who was away longest.
   create_limited: `with families as materialized (
     select s.family, bool_or(s.generation > 0 or s.confirmed_at is not null) as was_presented,
       max(s.seen_at) as seen_at
@@ -95,8 +95,6 @@ export const SQL = {
   ), ${ending('select unnest($13::uuid[]) as family union select family from surplus', '$14', '$15')},
   created as (${insertWhere('not (select is_refused from verdict)')})
   select * from told left join created on true`,
-
-  lock: 'select pg_advisory_xact_lock(hashtextextended($1, 0))',
 
   // Losers of a race wait for the row's lock, find the generation raised and get the row as it now is. Never an
   // upsert: a deleted row stays deleted.

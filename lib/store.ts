@@ -3,17 +3,10 @@ import type { Answer, Database, Statement } from './database.ts';
 import { SessionError } from './errors.ts';
 import { encodeNotice } from './notice.ts';
 import type { Revocable, Revocation } from './notice.ts';
-import { encodeText, kindNumber, sessionOf } from './rows.ts';
-import type { SessionRow, StoredSession } from './rows.ts';
+import { bytesOf, columnsOf, encodeOptional, encodeText, sessionOf } from './rows.ts';
+import type { NewRow, SessionRow, StoredSession } from './rows.ts';
 import { BATCH, SQL } from './statements.ts';
-import type { Lifetime, NewSession, Whose } from './storage.ts';
-
-/** A row to be. */
-export interface NewRow {
-  readonly session: Omit<NewSession, 'data'>;
-  readonly sealed: Uint8Array;
-  readonly lifetime: Lifetime;
-}
+import type { Lifetime, Whose } from './storage.ts';
 
 /** What became of a sign-in. */
 export interface Created {
@@ -43,7 +36,7 @@ export interface Touch {
   readonly lifetime: Lifetime;
 }
 
-/** Milliseconds for each statement of a sign-in under a limit: five of them have to fit into a request. */
+/** Milliseconds for each statement of a sign-in under a limit: three of them have to fit into a request. */
 const LIMITED_TIMEOUT = 1000;
 /** How often a session is restored that somebody else's row is in the way of. */
 const ATTEMPTS = 3;
@@ -235,7 +228,7 @@ export class Store {
     return this.#database.query<R>(this.#statements[name], values, onSent);
   }
 
-  /** A sign-in under a limit. The second statement sees what was stored while the first waited for the lock. */
+  /** A sign-in under a limit. The statement sees what was stored while the transaction waited for the lock. */
   async #createLimited(
     rows: readonly NewRow[],
     values: readonly unknown[],
@@ -243,15 +236,10 @@ export class Store {
   ): Promise<Answer<CreatedRow>> {
     const { consumerId, audience, realm } = rows[0]?.session ?? {};
     const name = JSON.stringify(['limit', this.#database.schema, realm, audience, consumerId]);
-    const { lock, create_limited: create } = this.#statements;
-    return this.#database.transaction(LIMITED_TIMEOUT, async (run) => {
-      await run(lock.text, [name]);
+    const all = [...values, sessions, policy === 'refuse'];
+    return this.#database.transaction(name, LIMITED_TIMEOUT, async (run) => {
       const sentAt = Date.now();
-      const created = await run<CreatedRow>(create.text, [
-        ...values,
-        sessions,
-        policy === 'refuse',
-      ]);
+      const created = await run<CreatedRow>(this.#statements.create_limited, all);
       return { rows: created, sentAt, receivedAt: Date.now() };
     });
   }
@@ -305,31 +293,8 @@ type CreatedRow = Told & (SessionRow | NoRow);
 const isSession = <R extends { key: Buffer | null }>(row: R): row is R & SessionRow =>
   row.key !== null;
 
-const bytesOf = (key: string) => Buffer.from(key, 'base64url');
-
-const encodeOptional = (bytes: string | undefined): string | null =>
-  bytes === undefined ? null : encodeText(bytes);
-
 const ownerValues = ({ consumerId, audience, realms }: Owner): unknown[] => [
   encodeText(consumerId),
   encodeText(audience),
   realms.map(encodeText),
 ];
-
-/** An array for each of the columns that a new row gets from us. */
-function columnsOf(rows: readonly NewRow[]): unknown[][] {
-  return [
-    rows.map(({ session }) => bytesOf(session.key)),
-    rows.map(({ session }) => session.handle),
-    rows.map(({ session }) => session.family),
-    rows.map(({ session }) => kindNumber(session.kind)),
-    rows.map(({ session }) => encodeText(session.consumerId)),
-    rows.map(({ session }) => encodeOptional(session.credentialId)),
-    rows.map(({ session }) => encodeText(session.audience)),
-    rows.map(({ session }) => encodeText(session.realm)),
-    rows.map(({ session }) => encodeOptional(session.subject)),
-    rows.map(({ sealed }) => sealed),
-    rows.map(({ lifetime }) => lifetime.rolling),
-    rows.map(({ lifetime }) => lifetime.absolute),
-  ];
-}
