@@ -1,5 +1,5 @@
 import type { Session } from './session.ts';
-import type { Lifetime, NewSession } from './storage.ts';
+import type { Lifetime, NewSession, Whose } from './storage.ts';
 
 /** A session as the table has it: its data sealed. */
 export interface StoredSession {
@@ -14,6 +14,11 @@ export interface NewRow {
   readonly session: Omit<NewSession, 'data'>;
   readonly sealed: Uint8Array;
   readonly lifetime: Lifetime;
+}
+
+/** Whose sessions, and in which realms: those of persistent cookies have another than those beside them. */
+export interface Owner extends Pick<Whose, 'consumerId' | 'audience'> {
+  readonly realms: readonly string[];
 }
 
 /** The columns as Store selects them. Moments in milliseconds since the epoch. */
@@ -104,3 +109,9 @@ export function columnsOf(rows: readonly NewRow[]): unknown[][] {
     rows.map(({ lifetime }) => lifetime.absolute),
   ];
 }
+
+export const ownerValues = ({ consumerId, audience, realms }: Owner): unknown[] => [
+  encodeText(consumerId),
+  encodeText(audience),
+  realms.map(encodeText),
+];

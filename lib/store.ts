@@ -3,10 +3,10 @@ import type { Answer, Database, Statement } from './database.ts';
 import { SessionError } from './errors.ts';
 import { encodeNotice } from './notice.ts';
 import type { Revocable, Revocation } from './notice.ts';
-import { bytesOf, columnsOf, encodeOptional, encodeText, sessionOf } from './rows.ts';
-import type { NewRow, SessionRow, StoredSession } from './rows.ts';
+import { bytesOf, columnsOf, encodeOptional, encodeText, ownerValues, sessionOf } from './rows.ts';
+import type { NewRow, Owner, SessionRow, StoredSession } from './rows.ts';
 import { BATCH, SQL } from './statements.ts';
-import type { Lifetime, Whose } from './storage.ts';
+import type { Lifetime } from './storage.ts';
 
 /** What became of a sign-in. */
 export interface Created {
@@ -14,11 +14,6 @@ export interface Created {
   readonly stored: readonly StoredSession[];
   /** The families that ended with it. */
   readonly ended: readonly string[];
-}
-
-/** Whose sessions, and in which realms: those of persistent cookies have another than those beside them. */
-export interface Owner extends Pick<Whose, 'consumerId' | 'audience'> {
-  readonly realms: readonly string[];
 }
 
 /** The answer of a statement that ends families: those it ended, and those that have to end once more. */
@@ -70,10 +65,7 @@ export class Store {
     replaces: readonly string[],
     limit?: SessionLimit,
   ): Promise<Created> {
-    const values = [...columnsOf(rows), replaces, this.#database.schema, NOTICE];
-    const answer = limit
-      ? await this.#createLimited(rows, values, limit)
-      : await this.#ask<CreatedRow>('create', values);
+    const answer = await this.#create(rows, replaces, limit);
     const created = answer.rows.filter(isSession);
     this.#sampleClock({ ...answer, rows: created });
     return { stored: created.map(sessionOf), ended: await this.#endAgain(answer.rows[0]) };
@@ -122,7 +114,9 @@ export class Store {
 
   /** Ends families and tells every node. */
   async end(families: readonly string[]): Promise<void> {
-    await this.#end('end', families);
+    const [family] = families;
+    if (families.length === 1) await this.#end('end', family);
+    else await this.#end('end_several', families);
   }
 
   /** Ends the family of a session if it is the owner's, and resolves with it. */
@@ -228,6 +222,18 @@ export class Store {
     return this.#database.query<R>(this.#statements[name], values, onSent);
   }
 
+  #create(
+    rows: readonly NewRow[],
+    replaces: readonly string[],
+    limit: SessionLimit | undefined,
+  ): Promise<Answer<CreatedRow>> {
+    const columns = columnsOf(rows);
+    if (!limit && replaces.length === 0) return this.#ask('create', columns);
+    const values = [...columns, replaces, this.#database.schema, NOTICE];
+    if (!limit) return this.#ask('create_replacing', values);
+    return this.#createLimited(rows, values, limit);
+  }
+
   /** A sign-in under a limit. The statement sees what was stored while the transaction waited for the lock. */
   async #createLimited(
     rows: readonly NewRow[],
@@ -245,7 +251,7 @@ export class Store {
   }
 
   async #end(
-    name: 'end' | 'end_handle' | 'end_others',
+    name: 'end' | 'end_several' | 'end_handle' | 'end_others',
     which: unknown,
     owner: readonly unknown[] = [],
   ): Promise<string[]> {
@@ -259,7 +265,7 @@ export class Store {
    * can add another. Resolves with the families that ended.
    */
   async #endAgain({ ended, again }: Told = { ended: [], again: [] }): Promise<string[]> {
-    if (again.length > 0) await this.#ask('end', [again, this.#database.schema, NOTICE]);
+    if (again.length > 0) await this.end(again);
     return ended;
   }
 
@@ -292,9 +298,3 @@ type CreatedRow = Told & (SessionRow | NoRow);
 
 const isSession = <R extends { key: Buffer | null }>(row: R): row is R & SessionRow =>
   row.key !== null;
-
-const ownerValues = ({ consumerId, audience, realms }: Owner): unknown[] => [
-  encodeText(consumerId),
-  encodeText(audience),
-  realms.map(encodeText),
-];
