@@ -90,10 +90,9 @@ test('an operation is one statement, a sign-in under a limit one transaction', a
 });
 
 test('uses of 600 sessions are two statements', async () => {
-  const sessions = await Promise.all(
-    Array.from({ length: 600 }, () => signIn(node, newSession(), HOUR)),
-  );
-  assert.deepEqual(await statementsOf(() => touchAll(sessions)), ['touch', 'touch']);
+  const session = await signIn(node, newSession(), HOUR);
+  const sessions = Array.from({ length: 599 }, () => ({ ...session, key: newSession().key }));
+  assert.deepEqual(await statementsOf(() => touchAll([...sessions, session])), ['touch', 'touch']);
 });
 
 test('a sign-in under a limit that waits for another tells so', async () => {
