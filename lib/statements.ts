@@ -225,13 +225,14 @@ export const SQL = {
 
   count_all: `select count(distinct s.family)::integer as sessions from :SCHEMA.sessions s where ${ALIVE}`,
 
-  // One node at a time, for as long as the statement runs. Rows that somebody holds wait for the next turn.
+  // One node at a time, for as long as the statement runs. Rows that somebody holds wait for the next turn. In order:
+  // else Postgres reads the table from its beginning when much has expired, past all that earlier statements deleted.
   prune: `with turn as materialized (select pg_try_advisory_xact_lock(hashtextextended($1, 0)) as is_ours),
   expired as (
     select s.key from :SCHEMA.sessions s where (select is_ours from turn) and s.expires_at <= now()
-    limit $2 for update skip locked
+    order by s.expires_at limit $2 for update skip locked
   ), gone as (
-    delete from :SCHEMA.sessions s using expired e where s.key = e.key returning 1
+    delete from :SCHEMA.sessions s where s.key = any(array(select key from expired)) returning 1
   ), past as (
     delete from :SCHEMA.cutoffs c where (select is_ours from turn) and c.expires_at <= now() returning 1
   )

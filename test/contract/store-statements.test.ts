@@ -178,7 +178,9 @@ for (const [state, expires] of Object.entries(STATES)) {
     for (const name of names) {
       if (isOurs(name)) accesses[name] = accessesOf(await planOf(sql, name));
     }
+    const pruning = accessesOf(await planOf(sql, 'prune'));
     await sql.end();
+    assert.deepEqual(pruning, ['sessions_expires_at', 'sessions_pkey']);
     const [key, family, consumer] = ['sessions_pkey', 'sessions_family', 'sessions_consumer_id'];
     assert.deepEqual(accesses, {
       create: [],
