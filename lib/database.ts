@@ -1,41 +1,13 @@
+import { createHash } from 'node:crypto';
 import diagnostics from 'node:diagnostics_channel';
 import { DatabaseError, Pool } from 'pg';
 import type { ClientConfig, PoolClient, QueryConfig } from 'pg';
+import { DatabaseClock } from './database-clock.ts';
+import { settingsOf } from './database-settings.ts';
+import type { DatabaseOptions, Settings } from './database-settings.ts';
 import { SessionError } from './errors.ts';
 
-/** Where the sessions are and how long one may wait for them. Times in milliseconds. */
-export interface DatabaseOptions {
-  /** `postgres://…`; what it says about the connection wins over the single fields. */
-  readonly url?: string | undefined;
-  readonly host?: string | undefined;
-  readonly port?: number | undefined;
-  readonly user?: string | undefined;
-  readonly password?: string | undefined;
-  readonly database?: string | undefined;
-  /** Lower case letters, digits and `_`. Default `session_guard`. */
-  readonly schema?: string | undefined;
-  /** Encrypt the connection. Default false, unless the URL asks for it. */
-  readonly ssl?: boolean | undefined;
-  /** With `ssl`: refuse a certificate that no known authority vouches for. Default true. */
-  readonly sslVerify?: boolean | undefined;
-  /** PEM of a private authority. */
-  readonly sslCa?: string | undefined;
-  /** Connections at most, besides the one that listens. Default 10. */
-  readonly poolSize?: number | undefined;
-  /** Default 2000. */
-  readonly connectTimeout?: number | undefined;
-  /** Default 2000. */
-  readonly statementTimeout?: number | undefined;
-  /**
-   * False behind a pooler in transaction mode (PgBouncer): no named statements and no settings that belong
-   * to a session. The server then knows no statement timeout; ours ends the connection instead.
-   */
-  readonly prepared?: boolean | undefined;
-  /** Create and upgrade the tables before the first statement. Default true; otherwise they are only checked. */
-  readonly migrate?: boolean | undefined;
-  /** A way around the pooler, since LISTEN needs a connection of its own. Default: `url`. */
-  readonly listenUrl?: string | undefined;
-}
+export type { DatabaseOptions };
 
 /** SQL with the schema already in it. The name is that of the prepared statement and of the metric. */
 export interface Statement {
@@ -72,36 +44,11 @@ const GRACE = 250;
 const WAITING_PER_CONNECTION = 100;
 const CLOSE_TIMEOUT = 2500;
 
-type Settings = ReturnType<typeof settingsOf>;
-
-function settingsOf(options: DatabaseOptions) {
-  const { schema = 'session_guard', sslVerify = true, sslCa } = options;
-  return {
-    connection: {
-      ...(options.url === undefined
-        ? withoutAbsent({
-            host: options.host,
-            port: options.port,
-            user: options.user,
-            password: options.password,
-            database: options.database,
-          })
-        : { connectionString: options.url }),
-      ...(options.ssl && { ssl: { rejectUnauthorized: sslVerify, ...(sslCa && { ca: sslCa }) } }),
-    },
-    schema,
-    poolSize: options.poolSize ?? 10,
-    connectTimeout: options.connectTimeout ?? 2000,
-    statementTimeout: options.statementTimeout ?? 2000,
-    prepared: options.prepared ?? true,
-    migrate: options.migrate ?? true,
-    listenUrl: options.listenUrl,
-  };
-}
-
-/** An explicit `undefined` would keep pg from looking at PGHOST and its like. */
-const withoutAbsent = (fields: Record<string, unknown>): ClientConfig =>
-  Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
+/** Sends a statement; one without values may be several, separated by semicolons, and is not prepared. */
+export type Run = <Row extends object>(
+  statement: Statement,
+  values?: readonly unknown[],
+) => Promise<Row[]>;
 
 const databases = new Map<string, Database>();
 
@@ -111,13 +58,7 @@ const databases = new Map<string, Database>();
  * @throws SessionError ERR_CONFIG
  */
 export function openDatabase(options: DatabaseOptions): Database {
-  checkUrl('url', options.url);
-  checkUrl('listen_url', options.listenUrl);
   const settings = settingsOf(options);
-  // Quoted everywhere all the same: a name from a configuration never becomes SQL (CVE-2019-15658).
-  if (!/^[a-z_][a-z0-9_]{0,62}$/.test(settings.schema)) {
-    throw new SessionError('ERR_CONFIG', 'postgres.schema must match ^[a-z_][a-z0-9_]{0,62}$');
-  }
   const name = JSON.stringify(settings);
   let database = databases.get(name);
   if (database === undefined) {
@@ -125,17 +66,6 @@ export function openDatabase(options: DatabaseOptions): Database {
     databases.set(name, database);
   }
   return database;
-}
-
-function checkUrl(field: string, url: string | undefined): void {
-  if (url === undefined) return;
-  // Not in the message and not as a cause: a URL carries a password.
-  if (!/^(postgres|postgresql|socket):/.test(url) || !URL.canParse(url)) {
-    throw new SessionError(
-      'ERR_CONFIG',
-      `postgres.${field} must be a URL like postgres://user@host/database`,
-    );
-  }
 }
 
 /** A pool with bounded waiting, and the clock of the database behind it. */
@@ -192,51 +122,40 @@ export class Database {
     values: readonly unknown[],
     onSent?: () => void,
   ): Promise<Answer<Row>> {
-    const startedAt = performance.now();
-    let error: unknown;
-    try {
+    return observe(statement.name, async () => {
+      const startedAt = performance.now();
       const client = await this.#acquire();
       const waited = performance.now() - startedAt;
       onSent?.();
-      return await this.#run<Row>(client, statement, values, this.#patience() - waited);
-    } catch (cause) {
-      error = cause;
-      throw unavailable(cause);
-    } finally {
-      if (queries.hasSubscribers) {
-        const event = { name: statement.name, milliseconds: performance.now() - startedAt, error };
-        queries.publish(event satisfies QueryEvent);
-      }
-    }
+      return this.#run<Row>(client, statement, values, this.#patience() - waited);
+    }).catch(rejectAsUnavailable);
   }
 
   /**
-   * Several statements in one transaction, for migrations. The connection does not outlive a failure, so
-   * that nothing half done stays open. `timeout` in milliseconds for each statement.
+   * Several statements in one transaction, under a lock of that name, which one transaction at a time has. Every
+   * statement sees what was committed before it began. The connection does not outlive a failure, so that nothing
+   * half done stays open. `timeout` in milliseconds for each statement.
+   * @throws SessionError ERR_STORE_UNAVAILABLE
    */
-  async transaction<T>(
-    timeout: number,
-    work: (
-      run: <Row extends object>(text: string, values?: readonly unknown[]) => Promise<Row[]>,
-    ) => Promise<T>,
-  ): Promise<T> {
-    const client = await this.#acquire().catch((error: unknown) => {
-      throw unavailable(error);
-    });
-    const run = async <Row extends object>(text: string, values: readonly unknown[] = []) => {
-      const query = { text, values: [...values], query_timeout: timeout + GRACE };
-      return (await client.query<Row>(query)).rows;
+  async transaction<T>(lock: string, timeout: number, work: (run: Run) => Promise<T>): Promise<T> {
+    const patience = timeout + GRACE;
+    const begin = { text: beginning(lock, timeout), query_timeout: patience };
+    const client = await observe('begin', () => this.#begin(begin)).catch(rejectAsUnavailable);
+    const run: Run = ({ name, text }, values) => {
+      const isNamed = values !== undefined && this.#settings.prepared;
+      const query = { ...(isNamed && { name }), text, query_timeout: patience };
+      return observe(name, async () => {
+        return (await client.query({ ...query, ...(values && { values: [...values] }) })).rows;
+      });
     };
     try {
-      await run('begin');
-      await run(`set local statement_timeout = ${Math.ceil(timeout)}`);
       const result = await work(run);
-      await run('commit');
+      await run({ name: 'commit', text: 'commit' });
       client.release();
       return result;
     } catch (error) {
       client.release(true);
-      throw unavailable(error);
+      return rejectAsUnavailable(error);
     }
   }
 
@@ -265,6 +184,17 @@ export class Database {
 
   #patience(): number {
     return Math.max(this.#settings.connectTimeout, this.#settings.statementTimeout) + GRACE;
+  }
+
+  async #begin(query: QueryConfig): Promise<PoolClient> {
+    const client = await this.#acquire();
+    try {
+      await client.query(query);
+      return client;
+    } catch (error) {
+      client.release(true);
+      throw error;
+    }
   }
 
   async #acquire(): Promise<PoolClient> {
@@ -310,8 +240,35 @@ export class Database {
   }
 }
 
+/** Publishes what became of a statement, the wait for a connection included. */
+async function observe<T>(name: string, work: () => Promise<T>): Promise<T> {
+  const startedAt = performance.now();
+  let error: unknown;
+  try {
+    return await work();
+  } catch (cause) {
+    error = cause;
+    throw cause;
+  } finally {
+    if (queries.hasSubscribers) {
+      const event = { name, milliseconds: performance.now() - startedAt, error };
+      queries.publish(event satisfies QueryEvent);
+    }
+  }
+}
+
+/** One round trip instead of three. What goes into the text are two numbers. */
+function beginning(lock: string, timeout: number): string {
+  const id = createHash('sha256').update(lock).digest().readBigInt64BE();
+  return `begin; set local statement_timeout = ${Math.ceil(timeout)}; select pg_advisory_xact_lock(${id})`;
+}
+
 const isTimeout = (error: unknown): boolean =>
   error instanceof Error && error.message === 'Query read timeout';
+
+function rejectAsUnavailable(cause: unknown): never {
+  throw unavailable(cause);
+}
 
 /** The cause may name a host, a user or a column, but never a password or a connection string. */
 function unavailable(cause: unknown): SessionError {
@@ -322,26 +279,4 @@ function unavailable(cause: unknown): SessionError {
   return new SessionError('ERR_STORE_UNAVAILABLE', `the database did not do its work: ${detail}`, {
     cause,
   });
-}
-
-/**
- * The database's clock as far as its answers tell. An answer proves that the offset lies between (its time −
- * received) and (its time − sent); the estimate moves only as far as that demands, so a slow answer, whose
- * bounds are wide, spoils nothing, and a clock that was set is followed with the next answer.
- */
-export class DatabaseClock {
-  #offset: number | undefined;
-
-  now(): number {
-    return Math.round(Date.now() + (this.#offset ?? 0));
-  }
-
-  /** All three in milliseconds since the epoch; `sentAt` and `receivedAt` on our clock. */
-  sample(sentAt: number, receivedAt: number, databaseNow: number): void {
-    const low = databaseNow - receivedAt - 1; // Date.now() leaves up to a millisecond out
-    const high = databaseNow - sentAt;
-    if (!(low <= high)) return; // our clock was set meanwhile
-    const offset = this.#offset ?? (low + high) / 2;
-    this.#offset = Math.min(Math.max(offset, low), high);
-  }
 }

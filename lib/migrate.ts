@@ -1,4 +1,4 @@
-import type { Database } from './database.ts';
+import type { Database, Run } from './database.ts';
 import { SessionError } from './errors.ts';
 import { readMigrationFiles } from './migration-files.ts';
 
@@ -14,8 +14,6 @@ interface Applied {
   readonly id: number;
   readonly breaking: boolean;
 }
-
-type Run = Parameters<Parameters<Database['transaction']>[1]>[0];
 
 /** A migration may rewrite a table, and waits for those of other nodes. Milliseconds for each statement. */
 const STATEMENT_TIMEOUT = 60_000;
@@ -60,19 +58,16 @@ export async function migrate(
   const all = migrations ?? (await readMigrations());
   const { schema } = database;
   try {
-    return await database.transaction(STATEMENT_TIMEOUT, async (run) => {
-      await run('select pg_advisory_xact_lock(hashtextextended($1, 0))', [`migrate ${schema}`]);
-      await prepare(run, schema);
-      const todo = missing(all, await run<Applied>(readApplied(schema).text));
+    return await database.transaction(`migrate ${schema}`, STATEMENT_TIMEOUT, async (run) => {
+      const step = stepsOf(run);
+      await prepare(step, schema);
+      const todo = missing(all, await run<Applied>(readApplied(schema)));
       for (const { id, sql, breaking } of todo) {
-        await run(sql.replaceAll(':SCHEMA', `"${schema}"`));
-        await run(`insert into "${schema}".migrations (id, breaking) values ($1, $2)`, [
-          id,
-          breaking,
-        ]);
+        await step(sql.replaceAll(':SCHEMA', `"${schema}"`));
+        await step(`insert into "${schema}".migrations (id, breaking) values (${id}, ${breaking})`);
       }
       // Nodes that run older code find out whether they can go on (bus.ts).
-      if (todo.length > 0) await run('select pg_notify($1, $2)', [schema, 'schema']);
+      if (todo.length > 0) await step(`select pg_notify('${schema}', 'schema')`);
       return todo.map(({ id }) => id);
     });
   } catch (error) {
@@ -85,7 +80,14 @@ export async function migrate(
   }
 }
 
-async function prepare(run: Run, schema: string): Promise<void> {
+type Step = <Row extends object>(text: string) => Promise<Row[]>;
+
+const stepsOf =
+  (run: Run): Step =>
+  (text) =>
+    run({ name: 'migrate', text });
+
+async function prepare(run: Step, schema: string): Promise<void> {
   // Not `create … if not exists` alone: that asks for the right to create even where nothing is created.
   const [found] = await run<{ schema: unknown; migrations: unknown }>(
     `select to_regnamespace('"${schema}"') as schema, to_regclass('"${schema}".migrations') as migrations`,

@@ -9,10 +9,10 @@ export interface PrunerOptions {
   readonly ready: () => Promise<void>;
 }
 
-/** Short enough for a statement that disturbs nobody. */
-const BATCH = 5000;
+/** Tens of milliseconds for a statement: it disturbs nobody. */
+const BATCH = 2000;
 /** The rest waits for the next turn. */
-const BATCHES = 50;
+const BATCHES = 125;
 
 /** Deletes expired sessions now and then. Every node tries, one at a time works (Store.prune). */
 export class Pruner {

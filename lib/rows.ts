@@ -1,4 +1,5 @@
 import type { Session } from './session.ts';
+import type { Lifetime, NewSession, Whose } from './storage.ts';
 
 /** A session as the table has it: its data sealed. */
 export interface StoredSession {
@@ -6,6 +7,18 @@ export interface StoredSession {
   readonly sealed: Uint8Array;
   /** Milliseconds; Infinity where nothing limits the session. */
   readonly expiresAt: number;
+}
+
+/** A row to be. */
+export interface NewRow {
+  readonly session: Omit<NewSession, 'data'>;
+  readonly sealed: Uint8Array;
+  readonly lifetime: Lifetime;
+}
+
+/** Whose sessions, and in which realms: those of persistent cookies have another than those beside them. */
+export interface Owner extends Pick<Whose, 'consumerId' | 'audience'> {
+  readonly realms: readonly string[];
 }
 
 /** The columns as Store selects them. Moments in milliseconds since the epoch. */
@@ -33,7 +46,7 @@ export interface SessionRow {
 
 const KINDS = ['session', 'remember'] as const;
 
-export const kindNumber = (kind: Session['kind']): number => KINDS.indexOf(kind);
+const kindNumber = (kind: Session['kind']): number => KINDS.indexOf(kind);
 
 export function sessionOf(row: SessionRow): StoredSession {
   const session = {
@@ -73,3 +86,32 @@ export const decodeText = (text: string): string =>
   (text.startsWith('\\x') ? Buffer.from(text.slice(2), 'hex') : Buffer.from(text)).toString(
     'latin1',
   );
+
+export const bytesOf = (key: string) => Buffer.from(key, 'base64url');
+
+export const encodeOptional = (bytes: string | undefined): string | null =>
+  bytes === undefined ? null : encodeText(bytes);
+
+/** An array for each of the columns that a new row gets from us. */
+export function columnsOf(rows: readonly NewRow[]): unknown[][] {
+  return [
+    rows.map(({ session }) => bytesOf(session.key)),
+    rows.map(({ session }) => session.handle),
+    rows.map(({ session }) => session.family),
+    rows.map(({ session }) => kindNumber(session.kind)),
+    rows.map(({ session }) => encodeText(session.consumerId)),
+    rows.map(({ session }) => encodeOptional(session.credentialId)),
+    rows.map(({ session }) => encodeText(session.audience)),
+    rows.map(({ session }) => encodeText(session.realm)),
+    rows.map(({ session }) => encodeOptional(session.subject)),
+    rows.map(({ sealed }) => sealed),
+    rows.map(({ lifetime }) => lifetime.rolling),
+    rows.map(({ lifetime }) => lifetime.absolute),
+  ];
+}
+
+export const ownerValues = ({ consumerId, audience, realms }: Owner): unknown[] => [
+  encodeText(consumerId),
+  encodeText(audience),
+  realms.map(encodeText),
+];

@@ -4,7 +4,7 @@ import { CachedCutOffs } from './cutoffs.ts';
 import type { Database } from './database.ts';
 import { report } from './events.ts';
 import type { Place } from './events.ts';
-import type { StoredSession } from './rows.ts';
+import type { NewRow, Owner, StoredSession } from './rows.ts';
 import type { Session, SessionData } from './session.ts';
 import type {
   Beginning,
@@ -17,7 +17,7 @@ import type {
   Use,
   Whose,
 } from './storage.ts';
-import type { NewRow, Owner, Store } from './store.ts';
+import type { Store } from './store.ts';
 
 export { closeAll } from './backend.ts';
 

@@ -13,8 +13,15 @@ const COLUMNS = `s.key, s.handle, s.family, s.kind, s.generation, s.consumer_id,
   ${ms('s.confirmed_at')} as confirmed_at, ${ms('s.seen_at')} as seen_at, ${ms('s.expires_at')} as expires_at,
   (extract(epoch from clock_timestamp()) * 1000)::float8 as now`;
 
+/**
+ * Said so that no index serves it. While few rows live, or few are expired, Postgres would else take the index of
+ * expires_at for as good as the primary key, and would read it from end to end once there are many.
+ */
+const IS_CURRENT = '(s.expires_at > now()) is true';
+const IS_EXPIRED = '(s.expires_at <= now()) is true';
+
 /** A cut-off counts from its commit, whether or not the rows it ends have been deleted yet. */
-const ALIVE = `s.expires_at > now() and not exists (
+const ALIVE = `${IS_CURRENT} and not exists (
   select from :SCHEMA.cutoffs c
   where (c.kind, c.target) in (('all', ''), ('consumer', s.consumer_id), ('credential', s.credential_id))
     and c.ended_before >= s.authenticated_at)`;
@@ -76,10 +83,13 @@ const isBeforeCutoff = (kind: string, target: string) =>
 export const SQL = {
   load: `select ${COLUMNS} from :SCHEMA.sessions s where s.key = $1 and ${ALIVE}`,
 
-  create: `with ${ending('select unnest($13::uuid[]) as family', '$14', '$15')}, created as (${insertWhere('true')})
+  create: `${insertWhere('true')}, '{}'::uuid[] as ended, '{}'::uuid[] as again`,
+
+  create_replacing: `with ${ending('select unnest($13::uuid[]) as family', '$14', '$15')},
+  created as (${insertWhere('true')})
   select * from told left join created on true`,
 
-  // To be called by one at a time for one consumer (`lock`). Who was never there goes first, then who was away longest.
+  // To be called by one at a time for one consumer (Store.create). Who was never there goes first, then who was away longest.
   create_limited: `with families as materialized (
     select s.family, bool_or(s.generation > 0 or s.confirmed_at is not null) as was_presented,
       max(s.seen_at) as seen_at
@@ -95,8 +105,6 @@ export const SQL = {
   ), ${ending('select unnest($13::uuid[]) as family union select family from surplus', '$14', '$15')},
   created as (${insertWhere('not (select is_refused from verdict)')})
   select * from told left join created on true`,
-
-  lock: 'select pg_advisory_xact_lock(hashtextextended($1, 0))',
 
   // Losers of a race wait for the row's lock, find the generation raised and get the row as it now is. Never an
   // upsert: a deleted row stays deleted.
@@ -119,7 +127,7 @@ export const SQL = {
     select s.family, s.consumer_id, s.credential_id, s.authenticated_at from :SCHEMA.sessions s
     where s.key = $1 and s.kind = 1 and ${ALIVE} for key share of s
   ), expired as (
-    select s.key from :SCHEMA.sessions s where s.key = $2 and s.expires_at <= now() for update skip locked
+    select s.key from :SCHEMA.sessions s where s.key = $2 and ${IS_EXPIRED} for update skip locked
   ), gone as (
     delete from :SCHEMA.sessions s using expired e where s.key = e.key
   ), restored as (
@@ -131,11 +139,14 @@ export const SQL = {
     returning ${COLUMNS}
   ), found as (
     select * from restored
-    union all select ${COLUMNS} from :SCHEMA.sessions s where s.key = $2 and s.expires_at > now()
+    union all select ${COLUMNS} from :SCHEMA.sessions s where s.key = $2 and ${IS_CURRENT}
   )
   select found.* from remembered left join found on true`,
 
-  end: `with ${ending('select unnest($1::uuid[]) as family', '$2', '$3')} select * from told`,
+  // Of one family. For an array Postgres would rather make a plan each time, which takes longer than the work.
+  end: `with ${ending('select $1::uuid as family', '$2', '$3')} select * from told`,
+
+  end_several: `with ${ending('select unnest($1::uuid[]) as family', '$2', '$3')} select * from told`,
 
   end_handle: `with ${ending(
     `select s.family from :SCHEMA.sessions s
@@ -169,7 +180,7 @@ export const SQL = {
     group by r.key
   ), locked as (
     select s.key from :SCHEMA.sessions s
-    where s.key in (select key from given union all select key from beside) and s.expires_at > now()
+    where s.key in (select key from given union all select key from beside) and ${IS_CURRENT}
     order by s.key for no key update
   )
   update :SCHEMA.sessions s set
@@ -214,13 +225,14 @@ export const SQL = {
 
   count_all: `select count(distinct s.family)::integer as sessions from :SCHEMA.sessions s where ${ALIVE}`,
 
-  // One node at a time, for as long as the statement runs. Rows that somebody holds wait for the next turn.
+  // One node at a time, for as long as the statement runs. Rows that somebody holds wait for the next turn. In order:
+  // else Postgres reads the table from its beginning when much has expired, past all that earlier statements deleted.
   prune: `with turn as materialized (select pg_try_advisory_xact_lock(hashtextextended($1, 0)) as is_ours),
   expired as (
     select s.key from :SCHEMA.sessions s where (select is_ours from turn) and s.expires_at <= now()
-    limit $2 for update skip locked
+    order by s.expires_at limit $2 for update skip locked
   ), gone as (
-    delete from :SCHEMA.sessions s using expired e where s.key = e.key returning 1
+    delete from :SCHEMA.sessions s where s.key = any(array(select key from expired)) returning 1
   ), past as (
     delete from :SCHEMA.cutoffs c where (select is_ours from turn) and c.expires_at <= now() returning 1
   )

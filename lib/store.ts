@@ -3,17 +3,10 @@ import type { Answer, Database, Statement } from './database.ts';
 import { SessionError } from './errors.ts';
 import { encodeNotice } from './notice.ts';
 import type { Revocable, Revocation } from './notice.ts';
-import { encodeText, kindNumber, sessionOf } from './rows.ts';
-import type { SessionRow, StoredSession } from './rows.ts';
+import { bytesOf, columnsOf, encodeOptional, encodeText, ownerValues, sessionOf } from './rows.ts';
+import type { NewRow, Owner, SessionRow, StoredSession } from './rows.ts';
 import { BATCH, SQL } from './statements.ts';
-import type { Lifetime, NewSession, Whose } from './storage.ts';
-
-/** A row to be. */
-export interface NewRow {
-  readonly session: Omit<NewSession, 'data'>;
-  readonly sealed: Uint8Array;
-  readonly lifetime: Lifetime;
-}
+import type { Lifetime } from './storage.ts';
 
 /** What became of a sign-in. */
 export interface Created {
@@ -21,11 +14,6 @@ export interface Created {
   readonly stored: readonly StoredSession[];
   /** The families that ended with it. */
   readonly ended: readonly string[];
-}
-
-/** Whose sessions, and in which realms: those of persistent cookies have another than those beside them. */
-export interface Owner extends Pick<Whose, 'consumerId' | 'audience'> {
-  readonly realms: readonly string[];
 }
 
 /** The answer of a statement that ends families: those it ended, and those that have to end once more. */
@@ -43,7 +31,7 @@ export interface Touch {
   readonly lifetime: Lifetime;
 }
 
-/** Milliseconds for each statement of a sign-in under a limit: five of them have to fit into a request. */
+/** Milliseconds for each statement of a sign-in under a limit: three of them have to fit into a request. */
 const LIMITED_TIMEOUT = 1000;
 /** How often a session is restored that somebody else's row is in the way of. */
 const ATTEMPTS = 3;
@@ -77,10 +65,7 @@ export class Store {
     replaces: readonly string[],
     limit?: SessionLimit,
   ): Promise<Created> {
-    const values = [...columnsOf(rows), replaces, this.#database.schema, NOTICE];
-    const answer = limit
-      ? await this.#createLimited(rows, values, limit)
-      : await this.#ask<CreatedRow>('create', values);
+    const answer = await this.#create(rows, replaces, limit);
     const created = answer.rows.filter(isSession);
     this.#sampleClock({ ...answer, rows: created });
     return { stored: created.map(sessionOf), ended: await this.#endAgain(answer.rows[0]) };
@@ -129,7 +114,9 @@ export class Store {
 
   /** Ends families and tells every node. */
   async end(families: readonly string[]): Promise<void> {
-    await this.#end('end', families);
+    const [family] = families;
+    if (families.length === 1) await this.#end('end', family);
+    else await this.#end('end_several', families);
   }
 
   /** Ends the family of a session if it is the owner's, and resolves with it. */
@@ -235,7 +222,19 @@ export class Store {
     return this.#database.query<R>(this.#statements[name], values, onSent);
   }
 
-  /** A sign-in under a limit. The second statement sees what was stored while the first waited for the lock. */
+  #create(
+    rows: readonly NewRow[],
+    replaces: readonly string[],
+    limit: SessionLimit | undefined,
+  ): Promise<Answer<CreatedRow>> {
+    const columns = columnsOf(rows);
+    if (!limit && replaces.length === 0) return this.#ask('create', columns);
+    const values = [...columns, replaces, this.#database.schema, NOTICE];
+    if (!limit) return this.#ask('create_replacing', values);
+    return this.#createLimited(rows, values, limit);
+  }
+
+  /** A sign-in under a limit. The statement sees what was stored while the transaction waited for the lock. */
   async #createLimited(
     rows: readonly NewRow[],
     values: readonly unknown[],
@@ -243,21 +242,16 @@ export class Store {
   ): Promise<Answer<CreatedRow>> {
     const { consumerId, audience, realm } = rows[0]?.session ?? {};
     const name = JSON.stringify(['limit', this.#database.schema, realm, audience, consumerId]);
-    const { lock, create_limited: create } = this.#statements;
-    return this.#database.transaction(LIMITED_TIMEOUT, async (run) => {
-      await run(lock.text, [name]);
+    const all = [...values, sessions, policy === 'refuse'];
+    return this.#database.transaction(name, LIMITED_TIMEOUT, async (run) => {
       const sentAt = Date.now();
-      const created = await run<CreatedRow>(create.text, [
-        ...values,
-        sessions,
-        policy === 'refuse',
-      ]);
+      const created = await run<CreatedRow>(this.#statements.create_limited, all);
       return { rows: created, sentAt, receivedAt: Date.now() };
     });
   }
 
   async #end(
-    name: 'end' | 'end_handle' | 'end_others',
+    name: 'end' | 'end_several' | 'end_handle' | 'end_others',
     which: unknown,
     owner: readonly unknown[] = [],
   ): Promise<string[]> {
@@ -271,7 +265,7 @@ export class Store {
    * can add another. Resolves with the families that ended.
    */
   async #endAgain({ ended, again }: Told = { ended: [], again: [] }): Promise<string[]> {
-    if (again.length > 0) await this.#ask('end', [again, this.#database.schema, NOTICE]);
+    if (again.length > 0) await this.end(again);
     return ended;
   }
 
@@ -304,32 +298,3 @@ type CreatedRow = Told & (SessionRow | NoRow);
 
 const isSession = <R extends { key: Buffer | null }>(row: R): row is R & SessionRow =>
   row.key !== null;
-
-const bytesOf = (key: string) => Buffer.from(key, 'base64url');
-
-const encodeOptional = (bytes: string | undefined): string | null =>
-  bytes === undefined ? null : encodeText(bytes);
-
-const ownerValues = ({ consumerId, audience, realms }: Owner): unknown[] => [
-  encodeText(consumerId),
-  encodeText(audience),
-  realms.map(encodeText),
-];
-
-/** An array for each of the columns that a new row gets from us. */
-function columnsOf(rows: readonly NewRow[]): unknown[][] {
-  return [
-    rows.map(({ session }) => bytesOf(session.key)),
-    rows.map(({ session }) => session.handle),
-    rows.map(({ session }) => session.family),
-    rows.map(({ session }) => kindNumber(session.kind)),
-    rows.map(({ session }) => encodeText(session.consumerId)),
-    rows.map(({ session }) => encodeOptional(session.credentialId)),
-    rows.map(({ session }) => encodeText(session.audience)),
-    rows.map(({ session }) => encodeText(session.realm)),
-    rows.map(({ session }) => encodeOptional(session.subject)),
-    rows.map(({ sealed }) => sealed),
-    rows.map(({ lifetime }) => lifetime.rolling),
-    rows.map(({ lifetime }) => lifetime.absolute),
-  ];
-}

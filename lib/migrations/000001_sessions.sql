@@ -20,7 +20,7 @@ create table :SCHEMA.sessions (
   expires_at timestamptz not null                       -- only ever raised; 'infinity' where nothing limits it
 ) with (
   -- Every session in use is updated once per touch interval, in columns without an index: with room on the page
-  -- these updates are heap-only and write no index. A row has about 450 bytes.
+  -- these updates are heap-only and write no index (docs/scaling.md has the figures). A row has 500 to 900 bytes.
   fillfactor = 70,
   autovacuum_vacuum_scale_factor = 0.05
 );

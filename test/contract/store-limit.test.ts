@@ -212,7 +212,7 @@ test('several families end with a sign-in, in its one statement', async () => {
   const statements = await statementsOf(() =>
     node.storage.create({ session, lifetime: HOUR, replaces, limit: undefined }),
   );
-  assert.deepEqual(statements, ['create']);
+  assert.deepEqual(statements, ['create_replacing']);
   assert.deepEqual(await alive(replaces), [false, false]);
   for (const old of replaces) {
     assert.ok(!node.storage.peek(old), 'at once on this node');

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { mock, test } from 'node:test';
 import type { TestContext } from 'node:test';
-import { DatabaseClock } from '../../lib/database.ts';
+import { DatabaseClock } from '../../lib/database-clock.ts';
 
 const NOW = 1_000_000;
 
