@@ -1,14 +1,16 @@
 import { Duplex } from 'node:stream';
+import { setImmediate } from 'node:timers/promises';
+import type { SchedulerAct } from 'fast-check';
 import type { ClientConfig } from 'pg';
 import { Database } from '../../lib/database.ts';
 import type { Answer, Statement } from '../../lib/database.ts';
 import { readMigrations } from '../../lib/migrate.ts';
 import type { Tables } from './schedules-tables.ts';
 
-/** Waits until a schedule lets the named step happen. */
-export type Pace = (step: string) => Promise<unknown>;
+/** Waits until a schedule lets the named step happen; nothing else does before `act` is done. */
+export type Pace = (step: string, act?: SchedulerAct) => Promise<unknown>;
 
-const atOnce: Pace = () => Promise.resolve();
+export const atOnce: Pace = (_, act) => (act ? act(() => Promise.resolve()) : Promise.resolve());
 
 const SETTINGS = {
   connection: {},
@@ -27,6 +29,7 @@ export class ModelDatabase extends Database {
   readonly #name: string;
   readonly #tables: Tables;
   readonly #peers: readonly ModelDatabase[];
+  readonly #notices: string[] = [];
   #socket: ListenSocket | undefined;
 
   /** `peers`: all nodes of the cluster, this one included. */
@@ -63,16 +66,16 @@ export class ModelDatabase extends Database {
 
   /** Every node hears it when its turn comes, in the order of the commits. */
   #tell(payload: string): void {
-    for (const peer of this.#peers) void peer.#hear(payload);
+    for (const peer of this.#peers) peer.#hear(payload);
   }
 
-  #heard: Promise<unknown> = Promise.resolve();
-
-  #hear(payload: string): Promise<unknown> {
-    const before = this.#heard;
-    const turn = this.pace(`${this.#name}: hears`);
-    this.#heard = turn.then(() => before).then(() => this.#socket?.notify(payload));
-    return this.#heard;
+  #hear(payload: string): void {
+    this.#notices.push(payload);
+    void this.pace(`${this.#name}: hears`, async (release) => {
+      await release();
+      this.#socket?.notify(this.#notices.shift() ?? '');
+      await setImmediate(); // until it has come through the connection
+    });
   }
 }
 

@@ -7,8 +7,10 @@ import type { Guard } from '../../lib/presence.ts';
 import { openServerStorage } from '../../lib/server-storage.ts';
 import { plainCodec, until } from '../support/nodes.ts';
 import { alice, openGuard, signInAs, Visitor } from '../support/visitor.ts';
+import type { Visit } from '../support/visitor.ts';
 import { IDLE_EXEMPT } from './races-plan.ts';
-import { ModelDatabase } from './schedules-database.ts';
+import { atOnce, ModelDatabase } from './schedules-database.ts';
+import type { Pace } from './schedules-database.ts';
 import { Tables } from './schedules-tables.ts';
 import type { Figure, Program, Settings } from './program.ts';
 import { main } from './program.ts';
@@ -27,7 +29,8 @@ const T0 = 1_800_000_000_000;
 const MINUTE = 60_000;
 const DAY = 86_400_000;
 
-type Deed = 'use' | 'lost-use' | 'logout' | 'end-consumer' | 'expire' | 'touch';
+/** `look` is a use that is no activity, hence no renewal. */
+type Deed = 'use' | 'look' | 'lost-use' | 'logout' | 'end-consumer' | 'expire' | 'touch';
 
 interface Step {
   readonly deed: Deed;
@@ -40,20 +43,26 @@ interface Plan {
   readonly warm: readonly number[];
 }
 
-const node = fc.nat({ max: 1 });
-const steps = (...deeds: readonly Deed[]) =>
+const step = (...deeds: readonly Deed[]): fc.Arbitrary<Step> =>
+  fc.record({ deed: fc.constantFrom(...deeds), node: fc.nat({ max: 1 }) });
+
+const plan = (usual: fc.Arbitrary<Step>, ends: fc.Arbitrary<readonly Step[]>) =>
   fc.record({
-    steps: fc.array(fc.record({ deed: fc.constantFrom(...deeds), node }), {
-      minLength: 2,
-      maxLength: 6,
-    }),
-    warm: fc.uniqueArray(node),
+    steps: fc
+      .tuple(fc.array(usual, { minLength: 1, maxLength: 5 }), ends)
+      .map((parts) => parts.flat()),
+    warm: fc.uniqueArray(fc.nat({ max: 1 })),
   });
 
+const USES = step('use', 'look', 'lost-use', 'touch');
+const ENDS = step('logout', 'end-consumer');
+
+/** Of several ends the last would put right what the first left wrong: mostly there is one. */
 const PLAN: fc.Arbitrary<Plan> = fc.oneof(
-  steps('use', 'use', 'lost-use', 'touch', 'logout', 'end-consumer'),
-  steps('use', 'use', 'lost-use', 'touch', 'expire'),
-  steps('use', 'lost-use', 'touch'),
+  { weight: 4, arbitrary: plan(USES, fc.tuple(ENDS)) },
+  { weight: 2, arbitrary: plan(USES, fc.array(ENDS, { minLength: 2, maxLength: 3 })) },
+  { weight: 2, arbitrary: plan(USES, fc.tuple(step('expire'))) },
+  { weight: 2, arbitrary: plan(USES, fc.constant([])) },
 );
 
 interface Node {
@@ -160,20 +169,22 @@ class Run {
     for (const index of this.#plan.warm) {
       await this.#visitor.visit(this.#node(index).guard, { headers: [IDLE_EXEMPT] });
     }
-    const pace = (step: string) => scheduler.schedule(Promise.resolve(), step);
+    const pace: Pace = (step, act) => scheduler.schedule(Promise.resolve(), step, undefined, act);
     for (const { database } of this.#nodes) database.pace = pace;
     await scheduler.waitFor(Promise.all(this.#plan.steps.map((step) => this.#take(step, pace))));
     await scheduler.waitIdle();
-    for (const { database } of this.#nodes) database.pace = () => Promise.resolve();
+    for (const { database } of this.#nodes) database.pace = atOnce;
     await this.#judge();
   }
 
-  async #take({ deed, node: index }: Step, pace: (step: string) => Promise<unknown>) {
+  async #take({ deed, node: index }: Step, pace: Pace) {
     const { guard, backend } = this.#node(index);
     await pace(`${deed} at ${index}`);
     switch (deed) {
       case 'use':
         return this.#visit(index, this.#visitor);
+      case 'look':
+        return this.#visit(index, this.#visitor, { headers: [IDLE_EXEMPT] });
       case 'lost-use':
         return this.#visit(index, this.#visitor.copy());
       case 'logout': {
@@ -195,9 +206,9 @@ class Run {
     }
   }
 
-  async #visit(index: number, visitor: Visitor): Promise<void> {
+  async #visit(index: number, visitor: Visitor, visit: Visit = {}): Promise<void> {
     const began = ++this.#moment;
-    const decision = await visitor.visit(this.#node(index).guard);
+    const decision = await visitor.visit(this.#node(index).guard, visit);
     this.#issued.add(visitor.cookies);
     const overAt = this.#overAt.get(index) ?? Infinity;
     if (decision.kind === 'session') this.#counts.acceptedAfterEnd += Number(began > overAt);
@@ -233,7 +244,9 @@ class Run {
     if (isOver) counts.resurrected += living.length;
     else counts.lost += Number(living.length !== 1);
     for (const { guard } of this.#nodes) {
-      for (const cookies of isOver ? this.#issued : [this.#visitor.cookies]) {
+      // The newest first: to judge an older one a node asks the store, and then knows better of the newest too.
+      const issued = isOver ? [...this.#issued].toReversed() : [this.#visitor.cookies];
+      for (const cookies of issued) {
         const { kind } = await browserWith(cookies).visit(guard, { headers: [IDLE_EXEMPT] });
         if (isOver) counts.acceptedAfterEnd += Number(kind === 'session');
         else counts.lost += Number(kind !== 'session');
