@@ -43,10 +43,10 @@ interface Plan {
   readonly warm: readonly number[];
 }
 
-const step = (...deeds: readonly Deed[]): fc.Arbitrary<Step> =>
+const stepOf = (...deeds: readonly Deed[]): fc.Arbitrary<Step> =>
   fc.record({ deed: fc.constantFrom(...deeds), node: fc.nat({ max: 1 }) });
 
-const plan = (usual: fc.Arbitrary<Step>, ends: fc.Arbitrary<readonly Step[]>) =>
+const planOf = (usual: fc.Arbitrary<Step>, ends: fc.Arbitrary<readonly Step[]>) =>
   fc.record({
     steps: fc
       .tuple(fc.array(usual, { minLength: 1, maxLength: 5 }), ends)
@@ -54,15 +54,15 @@ const plan = (usual: fc.Arbitrary<Step>, ends: fc.Arbitrary<readonly Step[]>) =>
     warm: fc.uniqueArray(fc.nat({ max: 1 })),
   });
 
-const USES = step('use', 'look', 'lost-use', 'touch');
-const ENDS = step('logout', 'end-consumer');
+const USES = stepOf('use', 'look', 'lost-use', 'touch');
+const ENDS = stepOf('logout', 'end-consumer');
 
 /** Of several ends the last would put right what the first left wrong: mostly there is one. */
 const PLAN: fc.Arbitrary<Plan> = fc.oneof(
-  { weight: 4, arbitrary: plan(USES, fc.tuple(ENDS)) },
-  { weight: 2, arbitrary: plan(USES, fc.array(ENDS, { minLength: 2, maxLength: 3 })) },
-  { weight: 2, arbitrary: plan(USES, fc.tuple(step('expire'))) },
-  { weight: 2, arbitrary: plan(USES, fc.constant([])) },
+  { weight: 4, arbitrary: planOf(USES, fc.tuple(ENDS)) },
+  { weight: 2, arbitrary: planOf(USES, fc.array(ENDS, { minLength: 2, maxLength: 3 })) },
+  { weight: 2, arbitrary: planOf(USES, fc.tuple(stepOf('expire'))) },
+  { weight: 2, arbitrary: planOf(USES, fc.constant([])) },
 );
 
 interface Node {
