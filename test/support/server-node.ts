@@ -245,6 +245,13 @@ class Conversation {
     }
   }
 
+  /** By their names in lower case. */
+  get #headers(): LuaMap {
+    const { cookies, headers = {} } = this.#ask;
+    const all: LuaMap = new Map(Object.entries(headers));
+    return cookies === undefined ? all : all.set('cookie', cookies);
+  }
+
   #answer(name: string, arguments_: () => LuaValue[]): LuaValue {
     const { consumer, cookies, method = 'GET', target = '/' } = this.#ask;
     switch (name) {
@@ -259,7 +266,9 @@ class Conversation {
       case 'kong.client.get_forwarded_ip':
         return '192.0.2.1';
       case 'kong.request.get_header':
-        return this.#ask.headers?.[textOf(arguments_()[0]) ?? ''];
+        return this.#headers.get(textOf(arguments_()[0]) ?? '');
+      case 'kong.request.get_headers':
+        return this.#headers;
       case 'kong.nginx.get_var': {
         const [variable] = arguments_();
         if (variable === 'request') return `${method} ${target} HTTP/1.1`;

@@ -65,3 +65,9 @@ export function openTokens(
     }),
   );
 }
+
+/** The generations above the first that cookies of a session were handed out for. */
+export function successorsOf(entries: readonly Entry[], id: string | undefined): Set<number> {
+  const own = entries.filter((entry) => entry.id === id && entry.generation > 0);
+  return new Set(own.map(({ generation }) => generation));
+}

@@ -1,12 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Entry } from '../../lib/token.ts';
 import { isOurAnswer } from '../support/server-node.ts';
 import type { Ask, Reply, ServerRoute } from '../support/server-node.ts';
 import { IDLE_EXEMPT } from './races-plan.ts';
 import type { Plan, Step } from './races-plan.ts';
 import type { Verdict, World } from './races-world.ts';
-import { CHANNELS, cookieOf, insist, openTokens, signIn } from './races-requests.ts';
+import { CHANNELS, cookieOf, insist, openTokens, signIn, successorsOf } from './races-requests.ts';
 
 const DAY = 86_400_000;
 const MINUTES = 60_000;
@@ -241,31 +240,46 @@ export class Round {
     return [...this.#issued].filter((cookie) => cookie.startsWith(`${name}=`));
   }
 
+  /**
+   * The cookies of the session, the newest first: to judge an older one a node asks the store, and then knows better of
+   * the newest too.
+   */
+  #leftBehind(): string[] {
+    const issued = this.isExpiring ? this.#issuedAs('session') : [...this.#issued];
+    return issued.toReversed();
+  }
+
   /** By the nodes that have confirmed the end: at once. */
   async #acceptedBy(nodes: ReadonlySet<number>): Promise<number> {
-    const own = [...nodes].filter((node) => node >= 0);
-    const answers = await Promise.all(
-      own.flatMap((node) => [...this.#issued].map((cookie) => this.#isAccepted(node, cookie))),
-    );
-    return answers.filter(Boolean).length;
+    let accepted = 0;
+    for (const node of [...nodes].filter((one) => one >= 0)) {
+      for (const cookie of this.#leftBehind()) {
+        accepted += Number(await this.#isAccepted(node, cookie));
+      }
+    }
+    return accepted;
   }
 
   /** By any node, after the time that a node may take. */
   async #acceptedAtLast(): Promise<number> {
-    const cookies = this.isExpiring ? this.#issuedAs('session') : [...this.#issued];
     const deadline = performance.now() + BOUND;
-    const answers = await Promise.all(
-      this.#world.routes.flatMap((_, node) =>
-        cookies.map(async (cookie) => {
-          while (await this.#isAccepted(node, cookie)) {
-            if (performance.now() > deadline) return true;
-            await sleep(20);
-          }
-          return false;
-        }),
-      ),
+    const isAcceptedAtLast = async (node: number, cookie: string): Promise<boolean> => {
+      while (await this.#isAccepted(node, cookie)) {
+        if (performance.now() > deadline) return true;
+        await sleep(20);
+      }
+      return false;
+    };
+    const accepted = await Promise.all(
+      this.#world.routes.map(async (_, node) => {
+        let count = 0;
+        for (const cookie of this.#leftBehind()) {
+          count += Number(await isAcceptedAtLast(node, cookie));
+        }
+        return count;
+      }),
     );
-    return answers.filter(Boolean).length;
+    return accepted.reduce((sum, count) => sum + count, 0);
   }
 
   async #isAccepted(node: number, cookies: string): Promise<boolean> {
@@ -289,9 +303,3 @@ export class Round {
 
 /** Milliseconds between the ageing of a session and its end. */
 const LEAD = 500;
-
-/** The generations above the first that cookies of a session were handed out for. */
-function successorsOf(entries: readonly Entry[], id: string | undefined): Set<number> {
-  const own = entries.filter((entry) => entry.id === id && entry.generation > 0);
-  return new Set(own.map(({ generation }) => generation));
-}
