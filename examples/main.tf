@@ -25,7 +25,7 @@ resource "kong_service" "service" {
 resource "kong_route" "route" {
   name       = "my-route"
   service_id = kong_service.service.id
-  protocols  = ["http","https"]
+  protocols  = ["http", "https"]
   paths      = ["/my"]
 }
 

@@ -120,8 +120,8 @@ function assignments(lines: readonly Assignment[], indent: string): string {
 
 /** A value in Terraform's language: that of JSON, but for objects. None of ours has its `${` or `%{`. */
 function expression(value: unknown, indent: string): string {
-  if (typeof value !== 'object' || value === null || Array.isArray(value))
-    return JSON.stringify(value);
+  if (Array.isArray(value)) return `[${value.map((own) => expression(own, indent)).join(', ')}]`;
+  if (typeof value !== 'object' || value === null) return JSON.stringify(value);
   const inner = `${indent}  `;
   const lines = Object.entries(value).map(([name, own]) => [name, expression(own, inner)] as const);
   return `{\n${assignments(lines, inner)}${indent}}`;
