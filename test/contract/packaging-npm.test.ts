@@ -31,7 +31,7 @@ test('the package holds what runs and what explains it, and nothing else', async
   // npm 11.19 answers with an object by name, those before it with a list.
   const [pack] = Object.values(answer as object) as [{ files: { path: string; mode: number }[] }];
   const packed = pack.files.map(({ path }) => path).toSorted();
-  const folders = ['docs', 'deploy', 'examples', 'monitoring'];
+  const folders = ['docs', 'deploy', 'examples', 'monitoring', 'nginx'];
   const expected = [
     ...(await filesIn('lib')).map((file) => `dist/${file.replace(/\.ts$/, '.js')}`),
     'dist/plugins/session-guard.js',
