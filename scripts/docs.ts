@@ -2,12 +2,14 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { format, resolveConfig } from 'prettier';
 import { FIELDS } from '../lib/fields.ts';
 import type { Field, FieldTable } from '../lib/field.ts';
+import { examples } from './examples.ts';
 
 /**
- * Writes the README's configuration table from the table of fields. With `--check` it only says whether the README
- * is up to date, by its exit code.
+ * Writes the README's configuration table from the table of fields, and the examples. With `--check` it only says
+ * whether they are up to date, by its exit code.
  */
-const README = new URL('../README.md', import.meta.url);
+const ROOT = new URL('../', import.meta.url);
+const README = new URL('README.md', ROOT);
 const BEGIN = '<!-- fields: written by `npm run docs` -->';
 const END = '<!-- /fields -->';
 
@@ -46,9 +48,14 @@ function split(text: string, mark: string): [before: string, after: string] {
 
 const readme = await readFile(README, 'utf8');
 const options = { ...(await resolveConfig('README.md')), parser: 'markdown' };
-const updated = await format(withTable(readme), options);
-if (!process.argv.includes('--check')) await writeFile(README, updated);
-else if (readme !== updated) {
-  process.stderr.write("README.md: the table of fields is out of date; run 'npm run docs'\n");
-  process.exitCode = 1;
+const written = { 'README.md': await format(withTable(readme), options), ...examples() };
+
+for (const [path, text] of Object.entries(written)) {
+  const file = new URL(path, ROOT);
+  if (!process.argv.includes('--check')) {
+    await writeFile(file, text);
+  } else if ((await readFile(file, 'utf8').catch(() => '')) !== text) {
+    process.stderr.write(`${path} is out of date; run 'npm run docs'\n`);
+    process.exitCode = 1;
+  }
 }
