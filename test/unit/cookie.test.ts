@@ -106,6 +106,67 @@ test('a long value is cut into cookies of at most 4096 octets and joined again',
   }
 });
 
+test('cookies are filled to the last octet, and one more octet begins the next', () => {
+  const room = 4096 - 'session'.length - 2;
+  const cases: [length: number, count: number][] = [
+    [room + 1, 1],
+    [room + 2, 2],
+    [2 * room - 2, 2],
+    [2 * room - 1, 3],
+    [9 * room - 2, 9],
+  ];
+  for (const [length, count] of cases) {
+    const lines = setCookies(settings, 'x'.repeat(length), nothing);
+    const pairs = header(lines).split('; ');
+    assert.equal(pairs.length, count, `${length}`);
+    for (const pair of pairs.slice(0, -1))
+      assert.equal(
+        pair.length,
+        count === 1 ? 4096 : 4095 + Number(!pair.startsWith('session=')),
+        `${length}`,
+      );
+  }
+  assert.throws(() => setCookies(settings, 'x'.repeat(9 * room - 1), nothing));
+});
+
+test('a value of just one octet too many is nobody of ours', () => {
+  const room = 4096 - 'session'.length - 2;
+  assert.equal(find(`session=${'ours'.padEnd(room + 1, 'x')}`).values.length, 1);
+  assert.deepEqual(find(`session=${'ours'.padEnd(room + 2, 'x')}`), nothing);
+});
+
+test('a name without a value is no cookie of ours', () => {
+  const any = (text: string, name: string) => findOwnCookies(text, name, () => true);
+  assert.deepEqual(any('session', 'session').values, []);
+  assert.deepEqual(any('sessionx', 'session').values, []);
+  assert.deepEqual(any('a=1; session', 'session').values, []);
+  assert.deepEqual(any('xa=1', 'a').values, []);
+});
+
+test('chunks are numbered from 2 to 9', () => {
+  const lines = setCookies(settings, `ours${'x'.repeat(36_000)}`, nothing);
+  const whole = header(lines);
+  const found = find(
+    `${whole}; session0=a; session1=b; session:=c; session/=d; sessionx2=e; xession2=f`,
+  );
+  assert.deepEqual(found.chunks, [2, 3, 4, 5, 6, 7, 8, 9]);
+  assert.equal(
+    found.rest,
+    'session0=a; session1=b; session:=c; session/=d; sessionx2=e; xession2=f',
+  );
+  const names = deleteCookies(settings, found).map((line) => line.slice(0, line.indexOf('=')));
+  assert.deepEqual(names, ['session', ...[2, 3, 4, 5, 6, 7, 8, 9].map((n) => `session${n}`)]);
+  const reversed = find(whole.split('; ').toReversed().join('; '));
+  assert.deepEqual(reversed.chunks, found.chunks);
+  assert.deepEqual(reversed.values, found.values);
+});
+
+test('of two chunks with one number the first counts', () => {
+  const two = header(setCookies(settings, `ours${'x'.repeat(5000)}`, nothing));
+  assert.deepEqual(find(`${two}; session2=theirs`).values, find(two).values);
+  assert.ok(find(`session2=theirs; ${two}`).values[0]?.endsWith('xtheirs'));
+});
+
 test('more than nine cookies are too many', () => {
   assert.throws(() => setCookies(settings, 'x'.repeat(36_900), nothing), { code: 'ERR_TOO_LARGE' });
 });

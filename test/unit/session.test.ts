@@ -56,6 +56,26 @@ test('a session is good at exactly its limits and not a millisecond longer', () 
   }
 });
 
+test('one millisecond is a limit', () => {
+  const none = { ...timeouts, idling: 0, rolling: 0, absolute: 0, renew: 0 };
+  for (const name of ['idling', 'rolling', 'absolute'] as const) {
+    const only = { ...none, [name]: 1 };
+    assert.equal(judge(session(), 0, only, T0 + 1), 'current', name);
+    assert.equal(judge(session(), 0, only, T0 + 2), 'expired', name);
+    assert.deepEqual(remaining(session(), none, T0), {});
+    assert.deepEqual(remaining(session(), only, T0), { [name]: 1 });
+  }
+  const short = { ...none, rolling: 1, renew: 1 };
+  assert.equal(isRenewalDue(session(), short, T0), false);
+  assert.equal(isRenewalDue(session(), short, T0 + 1), true);
+});
+
+test('nothing is left of a limit that has passed', () => {
+  const later = T0 + s(100_000);
+  const left = remaining(session(), timeouts, later);
+  assert.deepEqual(left, { idling: s(900), rolling: 0, absolute: 0 });
+});
+
 test('0 switches a limit off', () => {
   const none = { ...timeouts, idling: 0, rolling: 0, absolute: 0 };
   assert.equal(judge(session(), 0, none, T0 + s(1e9)), 'current');

@@ -1,0 +1,337 @@
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { after, before, describe, test } from 'node:test';
+import { Client } from 'pg';
+import type { Decision } from '../../lib/guard.ts';
+import type { Guard } from '../../lib/presence.ts';
+import { createTables, openNode, type TestNode, untilTrusted } from '../support/nodes.ts';
+import { type Postgres, startPostgres } from '../support/postgres.ts';
+import { alice, bob, openGuard, signInAs, Visitor } from '../support/visitor.ts';
+
+/**
+ * Decisions over a real database. `asking` asks it every time; `trusting` relies on its cache, so that rows which
+ * another hand changes are news to it.
+ */
+describe('the guard over a database', () => {
+  let postgres: Postgres;
+  let url: string;
+  let sql: Client;
+  let nodes: { asking: TestNode; trusting: TestNode };
+
+  before(async () => {
+    postgres = await startPostgres();
+    url = await postgres.newDatabase();
+    await createTables(url);
+    sql = new Client({ connectionString: url });
+    await sql.connect();
+    const patient = { cacheTtl: 3600_000 };
+    nodes = { asking: openNode(url, { cacheTtl: 0 }), trusting: openNode(url, patient) };
+    await untilTrusted(nodes.trusting);
+  });
+
+  after(async () => {
+    for (const node of Object.values(nodes)) await node.close();
+    await sql.end();
+    await postgres.stop();
+  });
+
+  const guard = (fields: object = {}, node: TestNode = nodes.asking): Guard =>
+    openGuard(
+      {
+        storage: 'kong',
+        postgres: { url },
+        rolling_timeout: 100,
+        cookie_renew: 25,
+        stale_ttl: 10,
+        ...fields,
+      },
+      node.storage,
+    );
+
+  const who = (decision: Decision): string =>
+    decision.kind === 'session' ? (decision.consumer.username ?? '') : decision.kind;
+  const cookiesOf = (decision: Decision): readonly string[] =>
+    'cookies' in decision ? decision.cookies : [];
+
+  async function signedIn(at: Guard, person = alice, visitor = new Visitor()) {
+    const decision = await visitor.visit(at, signInAs(person, randomUUID()));
+    assert.ok(decision.kind === 'credential' && decision.session !== undefined);
+    return { visitor, session: decision.session };
+  }
+
+  /** As if so many seconds had passed since its columns were written. */
+  const age = (handle: string, seconds: number, columns = COLUMNS) =>
+    sql.query(
+      `update session_guard.sessions set ${columns
+        .map((column) => `${column} = ${column} - make_interval(secs => $2)`)
+        .join(', ')} where handle = $1`,
+      [handle, seconds],
+    );
+
+  const remove = (handle: string) =>
+    sql.query('delete from session_guard.sessions where handle = $1', [handle]);
+
+  /** Of one family. */
+  async function rowsOf(family: string): Promise<{ generation: number; kind: number }[]> {
+    const query =
+      'select generation, kind from session_guard.sessions where family = $1 order by kind';
+    return (await sql.query<{ generation: number; kind: number }>(query, [family])).rows;
+  }
+
+  const settled = (node = nodes.asking) => node.backend.touches.flush();
+
+  test('a session that is due is renewed once, and once only', async () => {
+    const { visitor, session } = await signedIn(guard());
+    await age(session.handle, 70);
+    assert.deepEqual(cookiesOf(await visitor.copy().visit(guard())), []);
+    await age(session.handle, 10);
+    const early = visitor.copy();
+    const tabs = Array.from({ length: 8 }, () => visitor.copy());
+    const decisions = await Promise.all(tabs.map((tab) => tab.visit(guard())));
+    for (const decision of decisions) {
+      assert.equal(who(decision), 'alice');
+      assert.equal(cookiesOf(decision).length, 1);
+    }
+    assert.deepEqual(await rowsOf(session.family), [{ generation: 1, kind: 0 }]);
+    // Nobody has presented the successor yet: its response may have been lost, so it is given again.
+    const again = await early.copy().visit(guard());
+    assert.equal(who(again), 'alice');
+    assert.equal(cookiesOf(again).length, 1);
+    assert.deepEqual(await rowsOf(session.family), [{ generation: 1, kind: 0 }]);
+    // From the moment it is presented the predecessor has its grace, and gets nothing any more.
+    assert.deepEqual(cookiesOf(await tabs[0]!.visit(guard())), []);
+    await settled();
+    const inGrace = await early.copy().visit(guard());
+    assert.equal(who(inGrace), 'alice');
+    assert.deepEqual(cookiesOf(inGrace), []);
+    await age(session.handle, 9, ['confirmed_at']);
+    assert.equal(who(await early.copy().visit(guard())), 'alice');
+    await age(session.handle, 2, ['confirmed_at']);
+    // Whoever sends it now is a thief, or was robbed: everything ends.
+    const thief = await early.visit(guard());
+    assert.equal(who(thief), 'nobody');
+    assert.equal(cookiesOf(thief).length, 1);
+    assert.deepEqual(await rowsOf(session.family), []);
+    assert.equal(who(await tabs[1]!.visit(guard())), 'nobody');
+  });
+
+  /** A browser whose cookie was replaced, presented and left its grace long ago, and the one that has the successor. */
+  async function withReplay(fields: object) {
+    const { visitor, session } = await signedIn(guard(fields));
+    const old = visitor.copy();
+    await age(session.handle, 80);
+    await visitor.visit(guard(fields));
+    await visitor.visit(guard(fields));
+    await settled();
+    await age(session.handle, 30, ['confirmed_at']);
+    return { old, visitor, session };
+  }
+
+  test('without revoke_on_replay a replay is refused and ends nothing', async () => {
+    const fields = { revoke_on_replay: false };
+    const { old, visitor } = await withReplay(fields);
+    const refused = await old.visit(guard(fields));
+    assert.equal(who(refused), 'nobody');
+    assert.deepEqual(cookiesOf(refused), [], 'the browser may hold the successor');
+    assert.equal(who(await visitor.visit(guard(fields))), 'alice');
+  });
+
+  test('a copy that fell behind with two audiences is refused and ends nothing', async () => {
+    const [a, b] = [guard({ audience: 'a' }), guard({ audience: 'b' })];
+    const { visitor } = await signedIn(a);
+    const { session } = await signedIn(b, bob, visitor);
+    const old = visitor.copy();
+    await age(session.handle, 80);
+    await visitor.visit(b);
+    await visitor.visit(b);
+    await settled();
+    await age(session.handle, 30, ['confirmed_at']);
+    const refused = await old.visit(b);
+    assert.equal(who(refused), 'nobody');
+    assert.deepEqual(cookiesOf(refused), []);
+    assert.equal(who(await visitor.visit(b)), 'bob');
+    assert.equal(who(await old.visit(a)), 'alice');
+  });
+
+  test('a generation that was never issued proves nothing and deletes the cookie', async () => {
+    const { visitor, session } = await signedIn(guard());
+    await age(session.handle, 80);
+    await visitor.visit(guard());
+    await sql.query('update session_guard.sessions set generation = 0 where handle = $1', [
+      session.handle,
+    ]);
+    const decision = await visitor.visit(guard());
+    assert.equal(who(decision), 'nobody');
+    assert.equal(cookiesOf(decision).length, 1);
+  });
+
+  test('a row of another audience or realm is not the session of this one', async () => {
+    for (const column of ['audience', 'realm']) {
+      const { visitor, session } = await signedIn(guard());
+      await sql.query(`update session_guard.sessions set ${column} = 'other' where handle = $1`, [
+        session.handle,
+      ]);
+      assert.equal(who(await visitor.visit(guard())), 'nobody', column);
+    }
+  });
+
+  test('a session that ended elsewhere is dead at its renewal at the latest', async () => {
+    const trusting = guard({}, nodes.trusting);
+    const { visitor, session } = await signedIn(trusting);
+    await age(session.handle, 80);
+    await nodes.trusting.storage.load(session);
+    assert.equal(nodes.trusting.storage.peek(session)?.handle, session.handle);
+    await remove(session.handle);
+    const decision = await visitor.visit(trusting);
+    assert.equal(who(decision), 'nobody');
+    assert.equal(visitor.jar.size, 0);
+  });
+
+  test('a copy that others have renewed twice meanwhile is refused, not revived', async () => {
+    const trusting = guard({}, nodes.trusting);
+    const { visitor, session } = await signedIn(trusting);
+    await age(session.handle, 80);
+    await nodes.trusting.storage.load(session);
+    await sql.query(
+      `update session_guard.sessions set generation = 2, renewed_at = now(),
+       previous_renewed_at = now() - interval '5 seconds' where handle = $1`,
+      [session.handle],
+    );
+    const decision = await visitor.visit(trusting);
+    assert.equal(who(decision), 'nobody');
+    assert.deepEqual(cookiesOf(decision), []);
+    assert.deepEqual(await rowsOf(session.family), [{ generation: 2, kind: 0 }]);
+  });
+
+  test('what only the store can tell is asked of it', async () => {
+    const trusting = guard({}, nodes.trusting);
+    const { visitor, session } = await signedIn(trusting);
+    const old = visitor.copy();
+    await age(session.handle, 80);
+    await nodes.trusting.storage.load(session);
+    await visitor.visit(trusting);
+    // The successor was presented, and the grace is over, at another node.
+    const moments = "confirmed_at = now() - interval '30 seconds'";
+    await sql.query(`update session_guard.sessions set ${moments} where handle = $1`, [
+      session.handle,
+    ]);
+    assert.equal(nodes.trusting.storage.peek(session)?.confirmedAt, undefined);
+    assert.equal(who(await old.visit(trusting)), 'nobody');
+    assert.deepEqual(await rowsOf(session.family), []);
+  });
+
+  test('a cached session that has run out may have been prolonged elsewhere', async () => {
+    const fields = { idling_timeout: 10, touch_interval: 1 };
+    const trusting = guard(fields, nodes.trusting);
+    const { visitor, session } = await signedIn(trusting);
+    await age(session.handle, 30, ['seen_at']);
+    await nodes.trusting.storage.load(session);
+    await sql.query('update session_guard.sessions set seen_at = now() where handle = $1', [
+      session.handle,
+    ]);
+    assert.equal(who(await visitor.visit(trusting)), 'alice');
+    await settled(nodes.trusting);
+    await age(session.handle, 30, ['seen_at']);
+    const dead = await visitor.visit(guard(fields));
+    assert.equal(who(dead), 'nobody');
+    assert.equal(visitor.jar.size, 0);
+  });
+
+  test('a logout ends every session that the cookies prove', async () => {
+    const logout = { method: 'DELETE', target: '/?session_logout=true' };
+    const first = await signedIn(guard({ remember: true }));
+    const second = await signedIn(guard({ remember: true }), bob);
+    const both = new Visitor();
+    both.jar.set('session', first.visitor.jar.get('session') ?? '');
+    both.jar.set('remember', second.visitor.jar.get('remember') ?? '');
+    assert.equal((await both.visit(guard({ remember: true }), logout)).kind, 'logout');
+    assert.equal(both.jar.size, 0);
+    for (const { session } of [first, second]) assert.deepEqual(await rowsOf(session.family), []);
+  });
+
+  test('a logout of two cookies of one name ends both of their families', async () => {
+    const logout = { method: 'DELETE', target: '/?session_logout=true' };
+    const [first, second] = [await signedIn(guard()), await signedIn(guard(), bob)];
+    const both = new Visitor();
+    const value = second.visitor.jar.get('session') ?? '';
+    both.jar.set('session', `${first.visitor.jar.get('session')}; session=${value}`);
+    assert.equal((await both.visit(guard(), logout)).kind, 'logout');
+    for (const { session } of [first, second]) assert.deepEqual(await rowsOf(session.family), []);
+  });
+
+  test('the sign-in of another user ends the persistent session of the first', async () => {
+    const remembering = guard({ remember: true });
+    const { visitor, session } = await signedIn(remembering);
+    visitor.jar.delete('session');
+    const next = await signedIn(remembering, bob, visitor);
+    assert.deepEqual(await rowsOf(session.family), []);
+    assert.equal((await rowsOf(next.session.family)).length, 2);
+  });
+
+  test('the persistent cookie is renewed with what it restores; its predecessor restores the same', async () => {
+    const remembering = guard({ remember: true });
+    const { visitor, session } = await signedIn(remembering);
+    visitor.jar.delete('session');
+    await remove(session.handle);
+    const late = visitor.copy();
+    const restored = await visitor.visit(remembering);
+    assert.ok(restored.kind === 'session');
+    assert.equal(cookiesOf(restored).length, 2);
+    assert.deepEqual(await rowsOf(session.family), [
+      { generation: 0, kind: 0 },
+      { generation: 1, kind: 1 },
+    ]);
+    const same = await late.visit(remembering);
+    assert.ok(same.kind === 'session');
+    assert.equal(same.session.key, restored.session.key);
+    assert.equal((await rowsOf(session.family)).length, 2);
+  });
+
+  test('a persistent cookie whose family has ended restores nothing', async () => {
+    const remembering = guard({ remember: true }, nodes.trusting);
+    const { visitor, session } = await signedIn(remembering);
+    visitor.jar.delete('session');
+    // The node has the persistent session in its cache, and does not hear that it has ended.
+    assert.equal(who(await visitor.copy().visit(remembering)), 'alice');
+    await sql.query('delete from session_guard.sessions where family = $1', [session.family]);
+    const decision = await visitor.visit(remembering);
+    assert.equal(who(decision), 'nobody');
+    assert.equal(visitor.jar.size, 0);
+  });
+
+  test('a consumer that is gone takes the session along', async () => {
+    const stranger = { id: randomUUID(), username: 'carol' };
+    const known = guard({ consumer_ttl: 1 });
+    const { visitor, session } = await signedIn(known, stranger);
+    // Bob can be found, so that Kong's database answers.
+    const gone = await visitor.visit(known, { consumer: bob });
+    assert.equal(who(gone), 'nobody');
+    assert.equal(visitor.jar.size, 0);
+    assert.deepEqual(await rowsOf(session.family), []);
+  });
+
+  test('a database that cannot be asked is no answer', async () => {
+    const away = openNode(url, { cacheTtl: 0 });
+    const { visitor } = await signedIn(guard({}, away));
+    await sql.query('alter schema session_guard rename to session_guard_away');
+    try {
+      const decision = await visitor.visit(guard({}, away));
+      assert.deepEqual(decision, { kind: 'unavailable' });
+      assert.equal((await new Visitor().visit(guard({}, away))).kind, 'nobody');
+    } finally {
+      await sql.query('alter schema session_guard_away rename to session_guard');
+      await away.close();
+    }
+  });
+
+  test('an error that is none of the store is not taken for one', async () => {
+    const { visitor } = await signedIn(guard());
+    const broken = guard();
+    const storage = Object.create(broken.storage, {
+      load: { value: () => Promise.reject(new TypeError('a defect')) },
+    }) as Guard['storage'];
+    await assert.rejects(visitor.visit({ ...broken, storage }), TypeError);
+  });
+});
+
+const COLUMNS = ['authenticated_at', 'started_at', 'renewed_at', 'seen_at'];
