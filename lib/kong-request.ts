@@ -102,6 +102,7 @@ class KongRequest implements Request {
   #headers: HeaderMap | undefined;
   #spoken: readonly string[] | undefined;
   #cookies: string | undefined;
+  #hasView = false;
 
   constructor(pdk: Pdk) {
     this.#pdk = pdk;
@@ -113,7 +114,7 @@ class KongRequest implements Request {
   }
 
   get hasView(): boolean {
-    return text(this.#answers.get(VIEW)) !== undefined;
+    return this.#hasView;
   }
 
   get cookies(): string {
@@ -232,6 +233,7 @@ class KongRequest implements Request {
   #see(view: string | undefined): void {
     const [, line, claimed, cookies] = /^1 ([^\n]*)\n([^\n]*)\n(.*)$/s.exec(view ?? '') ?? [];
     if (line === undefined || cookies === undefined) return;
+    this.#hasView = true;
     this.#answers.set(REQUEST_LINE, line);
     this.#cookies = cookies;
     // A client that claims something is believed to claim everything.

@@ -55,7 +55,10 @@ export function answer(
 ): LuaValue | undefined {
   switch (method) {
     case 'kong.nginx.get_var':
-      return argument === 'http_cookie' ? cookies : 'GET / HTTP/1.1';
+      if (argument === 'http_cookie') return cookies;
+      return argument === 'request' ? 'GET / HTTP/1.1' : undefined;
+    case 'kong.request.get_headers':
+      return new Map(Object.entries({ host: 'fuzz.test', ...(cookies && { cookie: cookies }) }));
     case 'kong.client.get_credential':
       return person && new Map([['id', randomUUID()]]);
     case 'kong.client.get_consumer':
