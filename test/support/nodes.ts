@@ -54,7 +54,15 @@ export function openNode(url: string, options: NodeOptions = {}): TestNode {
 /** Creates the tables, so that no node hears of them later and looks again. */
 export async function createTables(url: string): Promise<void> {
   const node = openNode(url);
-  await node.backend.readiness.ready();
+  // A request would not wait that long for a machine that is busy with other tests.
+  await until(
+    () =>
+      node.backend.readiness.ready().then(
+        () => true,
+        () => false,
+      ),
+    60_000,
+  );
   await node.close();
 }
 
