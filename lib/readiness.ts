@@ -41,7 +41,9 @@ export class Readiness {
 
   /** Another node has changed the tables: goes on unless they turn out to be beyond us. */
   recheck(): void {
-    this.#checkOnce().catch(() => {}); // kept for whoever asks next
+    // A check under way may have looked before the change.
+    const earlier = this.#checking?.catch(() => {}) ?? Promise.resolve();
+    earlier.then(() => this.#checkOnce()).catch(() => {}); // kept for whoever asks next
   }
 
   #checkOnce(): Promise<void> {
