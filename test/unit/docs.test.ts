@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 test("the README's table is that of the fields", () => {
@@ -10,11 +10,60 @@ test("the README's table is that of the fields", () => {
   assert.equal(status, 0, stderr.toString());
 });
 
-test('every test that the README names exists', () => {
+test('every test that the table of defects names exists', () => {
   const root = new URL('../../', import.meta.url);
-  const readme = readFileSync(new URL('README.md', root), 'utf8');
-  const names = [...readme.matchAll(/`((?:e2e|contract|unit)\/[\w-]+)`/g)].map(([, name]) => name);
+  const page = readFileSync(new URL('docs/migrating.md', root), 'utf8');
+  const names = [...page.matchAll(/`((?:e2e|contract|unit)\/[\w-]+)`/g)].map(([, name]) => name);
   assert.ok(names.length > 20);
   const missing = names.filter((name) => !existsSync(new URL(`test/${name}.test.ts`, root)));
   assert.deepEqual(missing, []);
+});
+
+const ROOT = new URL('../../', import.meta.url);
+const pages = ['README.md', 'CHANGELOG.md', 'SECURITY.md', 'bench/README.md', 'test/e2e/README.md']
+  .concat(readdirSync(new URL('docs', ROOT)).map((name) => `docs/${name}`))
+  .filter((name) => name.endsWith('.md'));
+const textOf = (page: string): string => readFileSync(new URL(page, ROOT), 'utf8');
+
+/** The anchors of a page, as GitHub makes them of its headings. */
+const anchorsOf = (page: string): string[] =>
+  [...textOf(page).matchAll(/^#+ (.+)$/gm)].map(([, heading = '']) =>
+    heading
+      .toLowerCase()
+      .replace(/[^\p{L}\p{N} _-]/gu, '')
+      .replaceAll(' ', '-'),
+  );
+
+test('every link of the documentation leads somewhere', () => {
+  const links = pages.flatMap((page) =>
+    [...textOf(page).matchAll(/\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)/g)].map(
+      ([, path = '', anchor]) => ({ page, path, anchor }),
+    ),
+  );
+  assert.ok(links.length > 50);
+  const lost = links.filter(({ page, path, anchor }) => {
+    const target = path === '' ? new URL(page, ROOT) : new URL(path, new URL(page, ROOT));
+    if (!existsSync(target)) return true;
+    const name = target.href.slice(ROOT.href.length);
+    return anchor !== undefined && !anchorsOf(name).includes(anchor);
+  });
+  assert.deepEqual(lost, []);
+});
+
+test('every npm script that the documentation names exists', () => {
+  const { scripts } = JSON.parse(textOf('package.json')) as { scripts: Record<string, string> };
+  const names = pages.flatMap((page) =>
+    [...textOf(page).matchAll(/\bnpm run (?:--silent )?([a-z][\w:-]*\w)/g)].map(
+      ([, name = '']) => name,
+    ),
+  );
+  assert.ok(names.length > 20);
+  assert.deepEqual(
+    names.filter((name) => !(name in scripts)),
+    [],
+  );
+});
+
+test('the README stays short enough to be read', () => {
+  assert.ok(textOf('README.md').split('\n').length < 600);
 });
