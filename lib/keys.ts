@@ -70,7 +70,6 @@ export class KeyRing {
     if (known) return known;
     const key = importKey(hkdf(found.secret, `${purpose} ${this.#realm} ${kid}`, 32));
     derived.set(name, key);
-    key.catch(() => derived.delete(name));
     return key;
   }
 

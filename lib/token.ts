@@ -145,8 +145,9 @@ const KID = /^\{"alg":"dir","enc":"A256GCM","kid":"([\w-]{11}\.\d{1,6})","typ":"
  * in canonical base64url. jose accepts other spellings of the same octets, so this comes first.
  */
 function kidOf(value: string, purpose: Purpose, ring: KeyRing, now: number): string | undefined {
-  const [, first, , ciphertext, tag] = SHAPE.exec(value) ?? [];
-  if (first === undefined || ciphertext === undefined || tag === undefined) return undefined;
+  const match = SHAPE.exec(value);
+  if (match === null) return undefined;
+  const [, first = '', , ciphertext = '', tag = ''] = match;
   const kid = KID.exec(Buffer.from(first, 'base64url').toString('latin1'))?.[1];
   if (kid === undefined || !ring.knows(kid, now)) return undefined;
   if (first !== encode(JSON.stringify(header(purpose, kid)))) return undefined;
@@ -155,10 +156,8 @@ function kidOf(value: string, purpose: Purpose, ring: KeyRing, now: number): str
 
 /** No slack bits in the last character, hence no second spelling (RFC 4648 3.5). */
 function isCanonical(part: string): boolean {
-  const tail = part.length % 4;
-  if (tail === 0) return true;
-  const last = part.slice(-tail);
-  return tail > 1 && Buffer.from(last, 'base64url').toString('base64url') === last;
+  const tail = part.slice(part.length - (part.length % 4));
+  return Buffer.from(tail, 'base64url').toString('base64url') === tail;
 }
 
 async function decrypt(

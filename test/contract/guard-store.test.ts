@@ -220,6 +220,45 @@ describe('the guard over a database', () => {
     assert.deepEqual(await rowsOf(session.family), []);
   });
 
+  test('a generation that is news to a node which has the one before it confirmed is asked for', async () => {
+    const [here, there] = [guard({}, nodes.trusting), guard()];
+    const { visitor, session } = await signedIn(here);
+    for (const generation of [1, 2]) {
+      await age(session.handle, 80);
+      assert.equal(cookiesOf(await visitor.visit(there)).length, 1);
+      await visitor.visit(there);
+      await nodes.asking.backend.touches.flush();
+      const visit = await visitor.visit(here);
+      assert.ok(visit.kind === 'session');
+      assert.equal(visit.session.generation, generation);
+      assert.notEqual(visit.session.confirmedAt, undefined);
+    }
+  });
+
+  test('a new cookie holds what the node knows of other audiences, and nothing that has ended', async () => {
+    const at = (audience: string, node = nodes.trusting) => guard({ audience }, node);
+    const visitor = new Visitor();
+    await signedIn(at('a'), alice, visitor);
+    const { session } = await signedIn(at('b'), alice, visitor);
+    const behind = visitor.copy();
+    const entriesAfterSignIn = async () => {
+      await signedIn(at('a'), alice, behind);
+      const { codec } = at('a').channels.session;
+      const token = await codec.open(behind.jar.get('session') ?? '', Date.now());
+      return token?.entries.map(({ audience, generation }) => [audience, generation]);
+    };
+    await age(session.handle, 80);
+    await visitor.visit(at('b', nodes.asking));
+    await visitor.visit(at('b'));
+    assert.deepEqual(await entriesAfterSignIn(), [
+      ['a', 0],
+      ['b', 1],
+    ]);
+    await visitor.visit(at('b'), { method: 'DELETE', target: '/?session_logout=true' });
+    assert.equal((await behind.visit(at('b'))).kind, 'nobody');
+    assert.deepEqual(await entriesAfterSignIn(), [['a', 0]]);
+  });
+
   test('a cached session that has run out may have been prolonged elsewhere', async () => {
     const fields = { idling_timeout: 10, touch_interval: 1 };
     const trusting = guard(fields, nodes.trusting);

@@ -143,6 +143,14 @@ test('a name without a value is no cookie of ours', () => {
   assert.deepEqual(any('xa=1', 'a').values, []);
 });
 
+test('only a digit from 2 to 9 before a tilde is a number of chunks', () => {
+  for (const value of ['2x', 'x~y', '1~y', '0~y', ':~y', '2']) {
+    const found = findOwnCookies(`session=${value}; session2=z`, 'session', () => true);
+    assert.deepEqual(found.values, [value]);
+    assert.equal(found.rest, 'session2=z');
+  }
+});
+
 test('chunks are numbered from 2 to 9', () => {
   const lines = setCookies(settings, `ours${'x'.repeat(36_000)}`, nothing);
   const whole = header(lines);
@@ -186,6 +194,7 @@ test('chunks that are missing, swapped, foreign or cut otherwise are no value', 
     one.replace('3~', '0~'),
     'session=1~ours',
     'session=2~ours; session2=x',
+    `session=${'2~ours'.padEnd(4096 - 'session'.length - 2, 'x')}; session2=`,
   ];
   for (const bad of headers) assert.equal(find(bad).values.length, 0, bad.slice(0, 40));
 });

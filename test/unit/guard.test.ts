@@ -2,7 +2,15 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CookieStorage } from '../../lib/cookie-storage.ts';
 import type { Decision } from '../../lib/guard.ts';
-import { alice, bob, openGuard, SECRET, signInAs, Visitor } from '../support/visitor.ts';
+import {
+  alice,
+  bob,
+  openGuard,
+  SECRET,
+  signInAs,
+  type Visit,
+  Visitor,
+} from '../support/visitor.ts';
 
 const T0 = 1_800_000_000_000;
 
@@ -144,6 +152,61 @@ test('a session bound to an address is good from there only, and is not harmed e
   assert.equal((await visitor.visit(guard, {})).kind, 'nobody');
 });
 
+test('one thing to be bound to is enough', async () => {
+  const guard = world().guard({ bind: ['ip'] });
+  const visitor = new Visitor();
+  await visitor.visit(guard, { ...signInAs(alice), traits: { ip: '192.0.2.1' } });
+  assert.equal((await visitor.visit(guard, { traits: { ip: '192.0.2.2' } })).kind, 'nobody');
+  assert.equal(who(await visitor.visit(guard, { traits: { ip: '192.0.2.1' } })), 'alice');
+});
+
+test('the upstream gets neither the session cookie nor the persistent one', async () => {
+  const guard = world().guard({ remember: true });
+  const visitor = new Visitor();
+  await visitor.visit(guard, signInAs(alice));
+  visitor.jar.set('a', '1');
+  const restOf = async (visit?: Visit) => {
+    const decision = await visitor.copy().visit(guard, visit);
+    return 'rest' in decision ? decision.rest : undefined;
+  };
+  assert.equal(await restOf(), 'a=1');
+  assert.equal(await restOf(signInAs(alice)), 'a=1');
+  assert.equal(await restOf(signInAs(bob)), 'a=1');
+  visitor.jar.delete('session');
+  assert.equal(await restOf(), 'a=1');
+  assert.equal(await restOf(signInAs(bob)), 'a=1');
+});
+
+test('who signs in anew keeps what the persistent cookie holds for other audiences', async () => {
+  const { guard } = world();
+  const [a, b] = [
+    guard({ audience: 'a', remember: true }),
+    guard({ audience: 'b', remember: true }),
+  ];
+  const visitor = new Visitor();
+  await visitor.visit(a, signInAs(alice));
+  await visitor.visit(b, signInAs(alice));
+  await visitor.visit(a, signInAs(alice, 'another key'));
+  visitor.jar.delete('session');
+  assert.equal(who(await visitor.copy().visit(a)), 'alice');
+  assert.equal(who(await visitor.copy().visit(b)), 'alice');
+});
+
+test('with a consumer that is gone goes the session, and the persistent cookie once it is looked at', async () => {
+  const guard = world().guard({ remember: true });
+  const visitor = new Visitor();
+  const carol = { id: '33333333-3333-4333-8333-333333333333', username: 'carol' };
+  await visitor.visit(guard, signInAs(carol));
+  for (const name of ['session', 'remember']) {
+    // Somebody else is found, so Kong can tell.
+    const decision = await visitor.visit(guard, { consumer: bob });
+    assert.equal(decision.kind, 'nobody');
+    const names = cookiesOf(decision).map((line) => line.slice(0, line.indexOf('=')));
+    assert.deepEqual(names, [name]);
+  }
+  assert.equal(visitor.jar.size, 0);
+});
+
 test('polling does not prolong a session', async () => {
   const { guard, clock } = world();
   const exempting = guard({
@@ -218,9 +281,10 @@ test('the seventeenth audience takes the place of the last', async () => {
   const visitor = new Visitor();
   const guards = Array.from({ length: 17 }, (_, index) => guard({ audience: `a${index}` }));
   for (const each of guards) await visitor.visit(each, signInAs(alice));
-  let alive = 0;
-  for (const each of guards) alive += Number(who(await visitor.copy().visit(each)) === 'alice');
-  assert.equal(alive, 16);
+  const alive: boolean[] = [];
+  for (const each of guards) alive.push(who(await visitor.copy().visit(each)) === 'alice');
+  assert.equal(alive.filter(Boolean).length, 16);
+  assert.equal(alive[16], true, 'the newest');
 });
 
 test('a session from the future is none', async () => {

@@ -190,6 +190,79 @@ test('a payload that we would not write is refused, with the right key', async (
   }
 });
 
+/** A whole session, as storage `cookie` seals it. */
+const content = {
+  h: 'handle',
+  f: 'family',
+  c: '00000000-0000-4000-8000-000000000001',
+  k: 'credential',
+  d: {},
+  a: 1,
+  b: 2,
+  r: 3,
+  u: 4,
+};
+
+const openWhole = async (changes: object) => {
+  const payload = { v: 1, s: [['default', 'x'.repeat(43), 0, { ...content, ...changes }]] };
+  return (await codec().open(await forge({}, payload), NOW))?.entries[0]?.content;
+};
+
+test('a whole session in a cookie has every field it needs, each of its kind', async () => {
+  assert.deepEqual(await openWhole({}), {
+    handle: 'handle',
+    family: 'family',
+    consumerId: content.c,
+    credentialId: 'credential',
+    subject: undefined,
+    data: {},
+    authenticatedAt: 1,
+    startedAt: 2,
+    renewedAt: 3,
+    seenAt: 4,
+  });
+  const wrong: Record<string, unknown[]> = {
+    h: [undefined, null, 7],
+    f: [undefined, null, 7],
+    k: [undefined, null, 7],
+    c: [undefined, 7, 'alice', `${content.c}x`, `x${content.c}`, "' or 1=1 --"],
+    s: [null, 7],
+    d: [undefined, null, 'x', []],
+    a: [undefined, null, '1', -1],
+    b: [undefined, null, '1', -1],
+    r: [undefined, null, '1', -1],
+    u: [undefined, null, '1', -1],
+  };
+  for (const [field, values] of Object.entries(wrong)) {
+    for (const value of values) {
+      assert.equal(await openWhole({ [field]: value }), undefined, `${field} ${String(value)}`);
+    }
+  }
+  assert.equal((await openWhole({ s: 'subject', a: 0, b: 0, r: 0, u: 0 }))?.subject, 'subject');
+});
+
+test('what a session says of its consumer is text, and groups are a list of it', async () => {
+  const texts = ['username', 'customId', 'ip', 'userAgent', 'bound', 'credential'];
+  const good = { ...Object.fromEntries(texts.map((name) => [name, 'x'])), groups: ['a', 'b'] };
+  assert.deepEqual((await openWhole({ d: good }))?.data, good);
+  assert.deepEqual((await openWhole({ d: { groups: [] } }))?.data, { groups: [] });
+  for (const name of texts) {
+    for (const value of [7, null, ['x']]) {
+      assert.equal(await openWhole({ d: { ...good, [name]: value } }), undefined, name);
+    }
+  }
+  for (const groups of [null, 'a', {}, ['a', 7], [null]]) {
+    assert.equal(await openWhole({ d: { ...good, groups } }), undefined, JSON.stringify(groups));
+  }
+});
+
+test('a token that was verified is known from then on', async () => {
+  const token = await codec().seal([entry()], NOW);
+  const opened = await codec().open(token, NOW);
+  assert.ok(opened);
+  assert.equal(await codec().open(token, NOW), opened);
+});
+
 test('what is not a JWE of ours at all', async () => {
   const values = [
     '',
