@@ -65,9 +65,9 @@ export class ServerNode {
   readonly #waiting: (() => void)[] = [];
   #stderr = '';
 
-  private constructor(folder: string) {
+  private constructor(folder: string, server: string) {
     this.#folder = folder;
-    this.#child = spawn(process.execPath, [SERVER, '--socket', this.#socket], {
+    this.#child = spawn(process.execPath, [server, '--socket', this.#socket], {
       env: {},
       cwd: '/',
       stdio: ['ignore', 'ignore', 'pipe'],
@@ -75,8 +75,9 @@ export class ServerNode {
     this.#child.stderr?.on('data', (chunk: Buffer) => (this.#stderr += chunk.toString()));
   }
 
-  static async start(): Promise<ServerNode> {
-    const node = new ServerNode(await mkdtemp(join(tmpdir(), 'session-guard-node-')));
+  /** `server` is the program, by default this version's. */
+  static async start(server = SERVER): Promise<ServerNode> {
+    const node = new ServerNode(await mkdtemp(join(tmpdir(), 'session-guard-node-')), server);
     for (let attempt = 0; attempt < 1000 && !existsSync(node.#socket); attempt++) {
       if (node.#child.exitCode !== null) break;
       await sleep(20);

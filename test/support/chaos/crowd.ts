@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Browser } from '../client.ts';
 import type { Shot } from './load.ts';
 import { LOGOUT, type Outcome, type Person, type Stage } from './stage.ts';
@@ -63,7 +64,7 @@ export class Crowd {
   async lost(): Promise<number> {
     let lost = 0;
     for (const index of this.members.keys()) {
-      if ((await this.visit(index)) !== 'served') lost++;
+      if ((await insist(() => this.visit(index))) !== 'served') lost++;
     }
     return lost;
   }
@@ -72,7 +73,7 @@ export class Crowd {
   async revived(): Promise<number> {
     let revived = 0;
     for (const index of this.ended.keys()) {
-      if ((await this.#asEnded(index)) !== 'refused') revived++;
+      if ((await insist(() => this.#asEnded(index))) !== 'refused') revived++;
     }
     return revived;
   }
@@ -94,6 +95,18 @@ export class Crowd {
   async #judged(reply: ReturnType<Stage['ask']>, person?: Person): Promise<Outcome> {
     const answer = await reply.catch(() => undefined);
     return answer ? this.#stage.judge(answer, person) : 'unavailable';
+  }
+}
+
+const ATTEMPTS = 20;
+const PAUSE = 250; // milliseconds
+
+/** A busy machine may be late for a request; as clients are told to, it is then sent again. */
+export async function insist(ask: () => Promise<Outcome>): Promise<Outcome> {
+  for (let attempt = 1; ; attempt++) {
+    const outcome = await ask();
+    if (outcome !== 'unavailable' || attempt === ATTEMPTS) return outcome;
+    await sleep(PAUSE);
   }
 }
 
