@@ -39,7 +39,7 @@ export class Blackhole {
     this.reset();
   }
 
-  /** Connections that their clients have not ended. */
+  /** Connections that neither their clients nor the server has ended. */
   get clients(): number {
     return this.#clients.size;
   }
@@ -89,6 +89,7 @@ export class Blackhole {
     const forget = () => this.#clients.delete(client);
     client.on('end', forget).on('close', forget);
     const server = connect(this.#target);
+    server.on('end', forget);
     this.#pipe(client, server);
     this.#pipe(server, client);
   }

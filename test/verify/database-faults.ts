@@ -52,7 +52,7 @@ export const program: Program = {
   counts: 'seconds of each trouble, at 300 requests/s',
   defaultCount: 60,
   async run({ count }) {
-    const scale: Scale = { rate: 300, lasts: count * 1000, isTimed: true };
+    const scale: Scale = { rate: 300, lasts: count * 1000, quiet: 2000, isTimed: true };
     return [
       ...(await run(scale, () => true)),
       ...(await onSmallDisk(scale)),

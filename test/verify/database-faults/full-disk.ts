@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { Cleanup } from '../../e2e/support/cleanup.ts';
+import { query } from '../../support/chaos/sql.ts';
 import type { Trouble } from './world.ts';
 
 const execute = promisify(execFile);
@@ -34,12 +35,28 @@ export async function mountSmallDisk(): Promise<SmallDisk | undefined> {
     const ballast = join(path, 'ballast');
     const trouble: Trouble = {
       name: 'disk full',
-      begin: () => fill(ballast),
-      end: () => rm(ballast),
+      begin: async ({ url }) => {
+        await fill(ballast);
+        await assertFull(url);
+      },
+      end: async ({ postgres, url }) => {
+        await rm(ballast);
+        // Without room for its log the server gives up; somebody has to start it then.
+        await query(url, 'select').catch(() => postgres.restart());
+      },
       isTotal: false,
     };
     return { trouble, path, close: () => cleanup.run() };
   });
+}
+
+/** Or else the trouble would be none. */
+async function assertFull(url: string): Promise<void> {
+  const refusal = await query(url, 'create table filler as select generate_series(1, 1e6)').then(
+    () => 'nothing',
+    ({ code }: { code?: string }) => code,
+  );
+  if (refusal === 'nothing') throw new Error('there is room left on the disk');
 }
 
 /** Writes until there is no room for another byte. */

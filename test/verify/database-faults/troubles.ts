@@ -5,28 +5,35 @@ import type { Trouble, World } from './world.ts';
 /** Connections of somebody who takes all that the server has. */
 const hogs: Client[] = [];
 
+const TAKING = 60_000; // milliseconds, in which the last connection must have been taken
+const AT_ONCE = 20;
+
+/** Every connection that the server gives, those that the plugin had and gets back meanwhile too. */
 async function takeAll({ url }: World): Promise<void> {
-  await terminate(url);
-  for (;;) {
-    const client = new Client({ connectionString: url, application_name: 'hog' });
-    client.on('error', () => {});
-    try {
-      await client.connect();
-      hogs.push(client);
-    } catch {
-      // The server is full. What the plugin got back meanwhile is taken too.
-      if ((await terminateFrom(hogs[0])) === 0) return;
-    }
+  const [settings] = await query<{ max: number }>(
+    url,
+    "select current_setting('max_connections')::integer as max",
+  );
+  const until = performance.now() + TAKING;
+  while (hogs.length < (settings?.max ?? NaN)) {
+    if (performance.now() > until) throw new Error('the plugin keeps a connection');
+    await hogs[0]?.query(TERMINATE);
+    await Promise.all(Array.from({ length: AT_ONCE }, () => takeOne(url)));
   }
+}
+
+async function takeOne(url: string): Promise<void> {
+  const client = new Client({ connectionString: url, application_name: 'hog' });
+  client.on('error', () => {});
+  await client.connect().then(
+    () => hogs.push(client),
+    () => {}, // the server is full
+  );
 }
 
 const TERMINATE = `select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'session-guard%'`;
 
 const terminate = (url: string) => query(url, TERMINATE);
-
-async function terminateFrom(client: Client | undefined): Promise<number> {
-  return (await client?.query(TERMINATE))?.rowCount ?? 0;
-}
 
 async function giveBack(): Promise<void> {
   await Promise.all(hogs.splice(0).map((client) => client.end()));
