@@ -13,6 +13,8 @@ import {
 } from '../support/visitor.ts';
 
 const T0 = 1_800_000_000_000;
+/** Somebody whom Kong no longer knows. */
+const carol = { id: '33333333-3333-4333-8333-333333333333', username: 'carol' };
 
 /** Guards over one storage and one clock, in storage `cookie`. */
 function world() {
@@ -195,7 +197,6 @@ test('who signs in anew keeps what the persistent cookie holds for other audienc
 test('with a consumer that is gone goes the session, and the persistent cookie once it is looked at', async () => {
   const guard = world().guard({ remember: true });
   const visitor = new Visitor();
-  const carol = { id: '33333333-3333-4333-8333-333333333333', username: 'carol' };
   await visitor.visit(guard, signInAs(carol));
   for (const name of ['session', 'remember']) {
     // Somebody else is found, so Kong can tell.
@@ -332,4 +333,91 @@ test("a handle that is not the user's own ends nothing", async () => {
   const ended = await theirs.visit(guard, { method: 'DELETE', target });
   assert.equal(ended.kind === 'answer' && ended.answer.status, 200);
   assert.equal(theirs.jar.size, 0);
+});
+
+test("a credential's number is its own consumer's only", async () => {
+  const guard = world().guard();
+  const visitor = new Visitor();
+  await visitor.visit(guard, signInAs(alice, 'one'));
+  assert.equal(cookiesOf(await visitor.visit(guard, signInAs(bob, 'one'))).length, 1);
+  assert.equal(who(await visitor.visit(guard)), 'bob');
+});
+
+test('who signs in with the persistent cookie alone gets a session', async () => {
+  const guard = world().guard({ remember: true });
+  const visitor = new Visitor();
+  await visitor.visit(guard, signInAs(alice));
+  visitor.jar.delete('session');
+  const decision = await visitor.visit(guard, signInAs(alice));
+  assert.ok(decision.kind === 'credential' && decision.session !== undefined);
+  assert.ok(visitor.jar.has('session'));
+  visitor.jar.delete('remember');
+  assert.equal(who(await visitor.visit(guard)), 'alice');
+});
+
+test('a consumer that is gone ends one audience; the cookie stays for the other', async () => {
+  const { guard } = world();
+  const [a, b] = [guard({ audience: 'a' }), guard({ audience: 'b' })];
+  const visitor = new Visitor();
+  await visitor.visit(a, signInAs(carol));
+  await visitor.visit(b, signInAs(alice));
+  const decision = await visitor.visit(a, { consumer: bob });
+  assert.equal(decision.kind, 'nobody');
+  assert.deepEqual(cookiesOf(decision), []);
+  assert.equal(who(await visitor.visit(b)), 'alice');
+});
+
+test('while Kong finds nobody at all, the session says who it is', async () => {
+  const nameless = { id: '44444444-4444-4444-8444-444444444444', customId: 'c-4' };
+  for (const consumer of [carol, nameless]) {
+    const guard = world().guard();
+    const visitor = new Visitor();
+    await visitor.visit(guard, signInAs(consumer));
+    const decision = await visitor.visit(guard);
+    assert.deepEqual(decision.kind === 'session' && decision.consumer, consumer);
+  }
+});
+
+test('why nobody is signed in', async () => {
+  const { guard, clock } = world();
+  const remembering = guard({ remember: true, remember_absolute_timeout: 100_000 });
+  const why = async (visitor: Visitor) => {
+    const decision = await visitor.copy().visit(remembering);
+    return decision.kind === 'nobody' ? decision.why : decision.kind;
+  };
+  const visitor = new Visitor();
+  assert.equal(await why(visitor), 'missing');
+  visitor.jar.set('session', 'of-somebody-else');
+  assert.equal(await why(visitor), 'missing');
+  await visitor.visit(remembering, signInAs(alice));
+  const damaged = (cookie: string) => `${cookie.slice(0, -2)}AA`;
+  const of = (...names: string[]) => {
+    const copy = new Visitor();
+    for (const name of names) copy.jar.set(name, visitor.jar.get(name) ?? '');
+    return copy;
+  };
+  const broken = of('session');
+  broken.jar.set('session', damaged(broken.jar.get('session') ?? ''));
+  assert.equal(await why(broken), 'invalid');
+  const forgotten = of('remember');
+  forgotten.jar.set('remember', damaged(forgotten.jar.get('remember') ?? ''));
+  assert.equal(await why(forgotten), 'invalid');
+  clock.now += 101_000_000;
+  assert.equal(await why(of('session')), 'expired');
+  assert.equal(await why(of('remember')), 'expired');
+  assert.equal(await why(visitor), 'expired');
+});
+
+test('a persistent cookie that has run out is deleted, one that was never there is not', async () => {
+  const { guard, clock } = world();
+  const remembering = guard({ remember: true, remember_absolute_timeout: 100 });
+  const visitor = new Visitor();
+  await visitor.visit(remembering, signInAs(alice));
+  clock.now += 10_000_000;
+  const names = async (copy: Visitor) =>
+    cookiesOf(await copy.visit(remembering)).map((line) => line.slice(0, line.indexOf(';')));
+  const alone = visitor.copy();
+  alone.jar.delete('remember');
+  assert.deepEqual(await names(alone), ['session=']);
+  assert.deepEqual(await names(visitor), ['session=', 'remember=']);
 });

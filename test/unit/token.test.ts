@@ -184,6 +184,7 @@ test('a payload that we would not write is refused, with the right key', async (
     { v: 1, s: [['default', id, 0], null] },
     { v: 1, s: [['default', id, 0, {}]] },
     { v: 1, s: [['default', id, 0, 'x']] },
+    { v: 1, s: [['default', id, 0, null]] },
   ];
   for (const payload of payloads) {
     assert.equal(await codec().open(await forge({}, payload), NOW), undefined, String(payload));
