@@ -61,7 +61,7 @@ function slopeOf(readings: readonly Reading[]): number {
 }
 
 export async function run(seconds: number, rate = RATE): Promise<Figure[]> {
-  const scale = { rate, lasts: LASTS, isTimed: false };
+  const scale = { rate, lasts: LASTS, quiet: 0, isTimed: false };
   const world = await openWorld(scale, HEAP_ARGS);
   const load = new Load(rate, world.crowd.shoot).start();
   try {
