@@ -21,6 +21,8 @@ export interface BackendOptions {
   readonly cacheSize?: number | undefined;
   readonly bus?: Pick<BusOptions, 'heartbeat' | 'heartbeatTimeout' | 'retry'> | undefined;
   readonly pruneInterval?: number | undefined;
+  /** How long it stays open when no configuration uses it. Default 60,000, longer than any request takes. */
+  readonly grace?: number | undefined;
 }
 
 /** What a node knows about the cut-offs that mean a session. */
@@ -69,12 +71,16 @@ export class Backend {
   #audit: Audit | undefined;
   readonly #log: LogLine;
   readonly #forget: () => void;
+  readonly #grace: number;
+  #users = 0;
+  #closing: NodeJS.Timeout | undefined;
 
   constructor(database: Database, options: BackendOptions, forget: () => void) {
     const log = options.log ?? publish;
     this.database = database;
     this.#log = log;
     this.#forget = forget;
+    this.#grace = options.grace ?? 60_000;
     this.store = new Store(database);
     this.readiness = new Readiness(database, log);
     this.bus = new Bus(database, {
@@ -94,6 +100,23 @@ export class Backend {
     });
     this.bus.start();
     this.#pruner.start();
+  }
+
+  /**
+   * Counts a configuration in, and returns what counts it out. When the last one has gone, such as those with the old
+   * password of the database, nobody is to wait for this database any more: it closes.
+   */
+  use(): () => void {
+    this.#users += 1;
+    clearTimeout(this.#closing);
+    let isUsing = true;
+    return () => {
+      if (!isUsing) return;
+      isUsing = false;
+      this.#users -= 1;
+      if (this.#users > 0) return;
+      this.#closing = setTimeout(() => void this.close(), this.#grace).unref();
+    };
   }
 
   /** Ends a family. When this resolves nothing of it is accepted on this node. */
@@ -155,6 +178,8 @@ export class Backend {
   }
 
   async close(): Promise<void> {
+    clearTimeout(this.#closing);
+    this.database.retire();
     this.#forget();
     this.#pruner.stop();
     this.touches.stop();

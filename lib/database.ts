@@ -62,7 +62,10 @@ export function openDatabase(options: DatabaseOptions): Database {
   const name = JSON.stringify(settings);
   let database = databases.get(name);
   if (database === undefined) {
-    database = new Database(settings, () => databases.delete(name));
+    const opened = new Database(settings, () => {
+      if (databases.get(name) === opened) databases.delete(name);
+    });
+    database = opened;
     databases.set(name, database);
   }
   return database;
@@ -172,9 +175,14 @@ export class Database {
     };
   }
 
-  /** Lets running statements end, but not for ever. A later openDatabase starts afresh. */
-  async close(): Promise<void> {
+  /** A later openDatabase starts afresh. */
+  retire(): void {
     this.#forget();
+  }
+
+  /** Lets running statements end, but not for ever. */
+  async close(): Promise<void> {
+    this.retire();
     if (this.#pool.ending) return;
     let timer: NodeJS.Timeout | undefined;
     const limit = new Promise((resolve) => (timer = setTimeout(resolve, CLOSE_TIMEOUT)));

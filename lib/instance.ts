@@ -21,13 +21,14 @@ const DEADLINE = 5000;
 const consumers = new Consumers();
 
 /**
- * The plugin under one configuration. Kong makes one for every worker and route and drops them without notice, so
- * nothing in it needs closing.
+ * The plugin under one configuration. Kong makes one for every worker and route; it closes those whose configuration has
+ * changed and drops the others without notice.
  */
 export class SessionGuard implements Instance {
   readonly #guard: Guard;
   readonly #reader: RequestReader;
   readonly #deadline: number;
+  readonly #release: () => void;
   #hasLooked = false;
   #hasWarned = false;
 
@@ -36,14 +37,11 @@ export class SessionGuard implements Instance {
     const config = parseConfig(raw);
     // Rows of both kinds are read by whoever knows the realm of the session cookie.
     const ring = new KeyRing(config.secrets, config.realm, 0);
-    const storage = openStorage(config, (now) => new DataCodec(ring, now));
-    this.#guard = {
-      config,
-      storage,
-      consumers,
-      credentials: openCredentials(config),
-      channels: openChannels(config),
-    };
+    const credentials = openCredentials(config);
+    const channels = openChannels(config);
+    const { storage, release } = openStorage(config, (now) => new DataCodec(ring, now));
+    this.#guard = { config, storage, consumers, credentials, channels };
+    this.#release = release;
     this.#reader = new RequestReader(config);
     this.#deadline = deadline;
     if (config.oldNames.length > 0) {
@@ -61,9 +59,20 @@ export class SessionGuard implements Instance {
     await requests.tracePromise(() => this.#handle(trace.pdk), trace);
   }
 
+  /** What no request needs any more is closed. */
+  close(): void {
+    this.#release();
+  }
+
   async #handle(pdk: Pdk): Promise<Decision | undefined> {
     try {
-      const { request, decision } = await within(this.#deadline, this.#decide(pdk));
+      const request = await this.#reader.read(pdk);
+      const decided = decide(this.#guard, request);
+      // Most are decided at once: no timer for these.
+      const decision =
+        decided instanceof Promise
+          ? await within(this.#deadline, this.#lookAfter(request, decided))
+          : decided;
       await carryOut(decision, this.#guard, request, pdk);
       return decision;
     } catch (error) {
@@ -74,11 +83,10 @@ export class SessionGuard implements Instance {
     }
   }
 
-  async #decide(pdk: Pdk): Promise<{ request: Request; decision: Decision }> {
-    const request = await this.#reader.read(pdk);
-    const decision = await decide(this.#guard, request);
+  async #lookAfter(request: Request, decided: Promise<Decision>): Promise<Decision> {
+    const decision = await decided;
     if (decision.kind === 'nobody') await this.#look(request);
-    return { request, decision };
+    return decision;
   }
 
   /** Warns of a route without an auth plugin. Where Kong would have to be asked for nothing else it is asked once. */

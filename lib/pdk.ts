@@ -41,4 +41,6 @@ export interface Pdk {
 /** A request's handler as the servers see it: one plugin instance, one configuration. */
 export interface Instance {
   access(pdk: Pdk): Promise<void>;
+  /** Kong will not ask it again. */
+  close?(): void;
 }

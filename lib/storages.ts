@@ -9,12 +9,27 @@ import { closeAll, openCutOffs, openServerStorage } from './server-storage.ts';
 import type { Storage } from './storage.ts';
 import type { DataCodec } from './token.ts';
 
+/** A storage, and how to say that its configuration is not used any more. */
+export interface Opened {
+  readonly storage: Storage;
+  readonly release: () => void;
+}
+
 /** The storage of one configuration. Databases are opened once for the process and shared. */
-export function openStorage(config: Config, codec: (now: () => number) => DataCodec): Storage {
+export function openStorage(config: Config, codec: (now: () => number) => DataCodec): Opened {
+  const database = config.postgres && open(config.postgres);
+  const storage = storageOf(config, database, codec);
+  return { storage, release: database ? openBackend(database).use() : () => {} };
+}
+
+function storageOf(
+  config: Config,
+  database: Database | undefined,
+  codec: (now: () => number) => DataCodec,
+): Storage {
   const { postgres, storage, cacheTtl, lifetime, remember } = config;
   const rememberLifetime = remember?.lifetime;
-  const database = postgres && open(postgres);
-  if (database && postgres.auditRetention > 0) {
+  if (postgres && database && postgres.auditRetention > 0) {
     openAudit(openBackend(database), config.place, postgres.auditRetention);
   }
   if (storage === 'cookie') {

@@ -22,7 +22,10 @@ const MAX_INT32 = 0x7fffffff;
  */
 export class Instances {
   readonly #plugin: HostedPlugin;
-  readonly #byId = new LRUCache<InstanceId, Instance>({ max: MAX_INSTANCES });
+  readonly #byId = new LRUCache<InstanceId, Instance>({
+    max: MAX_INSTANCES,
+    dispose: (instance) => instance.close?.(),
+  });
   readonly #prefix = randomBytes(12).toString('base64url');
   #count = 0;
 
