@@ -1,13 +1,12 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
-import { createRequire } from 'node:module';
 import { after, before, beforeEach, afterEach, describe, test } from 'node:test';
 import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { AuditTable } from '../../lib/audit-table.ts';
 import { report } from '../../lib/events.ts';
 import { HOUR, newSession, openNode, signIn, until } from '../support/nodes.ts';
 import type { TestNode } from '../support/nodes.ts';
+import { seriousFindings } from '../support/accessibility.ts';
 import { openBrowser, skipWithoutChromium } from '../support/browser.ts';
 import { openTestEndpoint } from '../support/endpoint.ts';
 import type { TestEndpoint } from '../support/endpoint.ts';
@@ -15,13 +14,6 @@ import { startPostgres } from '../support/postgres.ts';
 import type { Postgres } from '../support/postgres.ts';
 
 const TOKEN = randomBytes(24).toString('hex');
-const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
-
-interface Finding {
-  readonly id: string;
-  readonly impact: string | null;
-  readonly nodes: readonly { readonly html: string }[];
-}
 
 describe('the console in a browser', { skip: skipWithoutChromium() }, () => {
   let postgres: Postgres;
@@ -56,17 +48,6 @@ describe('the console in a browser', { skip: skipWithoutChromium() }, () => {
     const answered = page.waitForEvent('load');
     await page.keyboard.press('Enter');
     await answered;
-  }
-
-  /** What axe finds that keeps people out. axe is put in by the driver, past the page's policy. */
-  async function serious(): Promise<string[]> {
-    await page.evaluate(await readFile(AXE, 'utf8'));
-    const violations = (await page.evaluate(
-      'axe.run(document).then(({ violations }) => violations)',
-    )) as Finding[];
-    return violations
-      .filter(({ impact }) => impact === 'serious' || impact === 'critical')
-      .map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' | ')}`);
   }
 
   test('the token opens it, a wrong one does not, and signing out closes it', async () => {
@@ -174,11 +155,11 @@ describe('the console in a browser', { skip: skipWithoutChromium() }, () => {
       await page.emulateMedia({ colorScheme });
       const { handle } = await signIn(node, newSession(), HOUR);
       await page.goto(`${endpoint.url}/console`);
-      assert.deepEqual(await serious(), []);
+      assert.deepEqual(await seriousFindings(page), []);
       await enter();
-      assert.deepEqual(await serious(), []);
+      assert.deepEqual(await seriousFindings(page), []);
       await page.goto(`${endpoint.url}/console/revoke?handle=${handle}`);
-      assert.deepEqual(await serious(), []);
+      assert.deepEqual(await seriousFindings(page), []);
       assert.deepEqual(problems, []);
     });
   }
