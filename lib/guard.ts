@@ -21,7 +21,7 @@ import type { Token } from './token.ts';
 
 /**
  * What is to be done with a request. `cookies` are the Set-Cookie lines of the response, `rest` the Cookie header
- * for the upstream (`undefined` = as it came).
+ * for the upstream (`undefined` = as it came), `idleSince` the last use where this request is none.
  */
 export type Decision =
   /** Nobody is signed in: as if we were not there, or 401, by configuration. */
@@ -37,6 +37,7 @@ export type Decision =
       readonly cookies: readonly string[];
       readonly groups?: readonly string[];
       readonly session?: Session;
+      readonly idleSince?: number;
       readonly rest?: string;
     }
   /** The cookie proves who it is. */
@@ -45,6 +46,7 @@ export type Decision =
       readonly cookies: readonly string[];
       readonly session: Session;
       readonly consumer: Consumer;
+      readonly idleSince?: number;
       readonly rest?: string;
     }
   /** The session has ended, durably; the response says so and the upstream is not asked. */
@@ -219,6 +221,7 @@ async function hasItsCredential(
 interface Kept {
   readonly cookies: readonly string[];
   readonly session: Session;
+  readonly idleSince?: number;
 }
 
 /** Notes the use and renews what is due. */
@@ -242,14 +245,15 @@ async function keep(
   // A lost response is why a predecessor is presented before its successor was: then it gets that once more.
   const isNewForBrowser =
     isDue || used !== session || (isPredecessor && session.confirmedAt === undefined);
-  if (!isNewForBrowser && !token.isFallback) return { session, cookies: [] };
+  const idle = prolongs ? undefined : { idleSince: session.seenAt };
+  if (!isNewForBrowser && !token.isFallback) return { session, cookies: [], ...idle };
   const { tokens, own } = presence.session;
   const entries = [
     entryOf(config, entry.id, used),
     ...others(guard, channels.session, token, tokens),
   ];
   const cookies = await writeCookies(channels.session, request, own, entries, storage.now());
-  return { session: used, cookies };
+  return { session: used, cookies, ...idle };
 }
 
 /** The token at hand knows best what else it holds. */

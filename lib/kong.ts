@@ -39,18 +39,18 @@ export async function carryOut(
           BESIDE_CREDENTIAL.beside(
             {
               ...groupHeader(decision.groups),
-              ...told(config.requestHeaders, guard, decision.session),
+              ...told(config.requestHeaders, guard, decision),
             },
             request.spoken,
           ),
           decision.rest,
         ),
-        ...responseCalls(decision.cookies, told(config.responseHeaders, guard, decision.session)),
+        ...responseCalls(decision.cookies, told(config.responseHeaders, guard, decision)),
       ]);
     case 'session': {
       const response = responseCalls(
         decision.cookies,
-        told(config.responseHeaders, guard, decision.session),
+        told(config.responseHeaders, guard, decision),
       );
       const identity = identityCalls(decision, guard, request, pdk);
       // The identity comes last: from there on Kong takes the request for the consumer's.
@@ -68,14 +68,16 @@ async function withoutLies(request: Request): Promise<Headers> {
 
 const NOTHING: Headers = {};
 
+type CredentialDecision = Extract<Decision, { kind: 'credential' }>;
+
 const told = (
   names: readonly Told[],
   { config, storage }: Guard,
-  session: Session | undefined,
+  { session, idleSince }: Pick<CredentialDecision, 'session' | 'idleSince'>,
 ): Headers =>
   session === undefined || names.length === 0
     ? NOTHING
-    : sessionHeaders(names, session, config.timeouts, storage.now());
+    : sessionHeaders(names, session, config.timeouts, storage.now(), idleSince);
 
 /** Answers a request whose fate could not be decided. */
 export const refuse = (pdk: Pdk): Promise<void> => pdk.act(UNAVAILABLE);
@@ -170,7 +172,7 @@ function identityCalls(
   { identityByContext: byContext }: Pdk,
 ): readonly PdkCall[] {
   const { session, consumer, rest } = decision;
-  const headers = told(guard.config.requestHeaders, guard, session);
+  const headers = told(guard.config.requestHeaders, guard, decision);
   // What is told of time differs from second to second.
   if (headers !== NOTHING || (rest?.length ?? 0) > LONGEST_REST) {
     return makeIdentityCalls(decision, headers, spoken, byContext);

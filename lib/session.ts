@@ -125,10 +125,16 @@ export interface Remaining {
   readonly absolute?: number;
 }
 
-export function remaining(session: Session, timeouts: Timeouts, now: number): Remaining {
+/** A request is a use, so idle time begins with it, unless it is one that counts from `idleSince`. */
+export function remaining(
+  session: Session,
+  timeouts: Timeouts,
+  now: number,
+  idleSince = now,
+): Remaining {
   const left = (limit: number, since: number) => Math.max(0, limit - age(since, now));
   return {
-    ...(timeouts.idling > 0 && { idling: timeouts.idling }),
+    ...(timeouts.idling > 0 && { idling: left(timeouts.idling, idleSince) }),
     ...(timeouts.rolling > 0 && { rolling: left(timeouts.rolling, session.renewedAt) }),
     ...(timeouts.absolute > 0 && { absolute: left(timeouts.absolute, session.startedAt) }),
   };

@@ -1,7 +1,7 @@
 import { subjectOf } from './consumers.ts';
 import type { Told } from './fields.ts';
 import { remaining } from './session.ts';
-import type { Session, Timeouts } from './session.ts';
+import type { Remaining, Session, Timeouts } from './session.ts';
 
 /** `idling-timeout` → `Session-Idling-Timeout`. */
 export const headerOf = (told: Told): string =>
@@ -13,21 +13,17 @@ export function sessionHeaders(
   session: Session,
   timeouts: Timeouts,
   now: number,
+  idleSince?: number,
 ): Record<string, string> {
-  const headers = told.map((name) => [headerOf(name), valueOf(name, session, timeouts, now)]);
+  const left = remaining(session, timeouts, now, idleSince);
+  const headers = told.map((name) => [headerOf(name), valueOf(name, session, left, now)]);
   return Object.fromEntries(headers.filter(([, value]) => value !== undefined)) as Record<
     string,
     string
   >;
 }
 
-function valueOf(
-  name: Told,
-  session: Session,
-  timeouts: Timeouts,
-  now: number,
-): string | undefined {
-  const left = remaining(session, timeouts, now);
+function valueOf(name: Told, session: Session, left: Remaining, now: number): string | undefined {
   switch (name) {
     case 'id':
       return session.handle;

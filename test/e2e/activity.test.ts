@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { Agent, request } from 'node:http';
 import { text } from 'node:stream/consumers';
 import { after, before, describe, test } from 'node:test';
-import { type Ask, isDeletion } from '../support/client.ts';
+import { type Ask, echoOf, isDeletion } from '../support/client.ts';
 import { assertDenied, assertNoSet, assertOk, nameIn } from './support/assertions.ts';
 import { Scene, type Site } from './support/scene.ts';
 import { Clock } from './support/waiting.ts';
@@ -59,6 +59,20 @@ describe('what a use of a session means', { concurrency: 16 }, () => {
         assertOk(await active.ask(poll), scene.bob);
       });
     }
+
+    test(`idle_exempt ${storage}: what is told of idle time counts from the last use`, async () => {
+      const told = { response_headers: ['idling-timeout'], request_headers: ['timeout'] };
+      const config = { storage, idling_timeout: 60, idle_exempt_paths: ['/poll'], ...told };
+      const site = await scene.setUp(config);
+      const { browser } = await site.signIn(scene.alice);
+      await new Clock().at(2.6);
+      const poll = await browser.get('/poll');
+      const left = Number(poll.headers['session-idling-timeout']);
+      assert.ok(left > 0 && left <= 58, `${left} s`);
+      const upstream = Number(echoOf(poll).headers['session-timeout']);
+      assert.ok(Math.abs(upstream - left) <= 1, `the upstream is told ${upstream} s`);
+      assert.equal((await browser.get()).headers['session-idling-timeout'], '60');
+    });
 
     test(`idle_exempt ${storage}: nor does it renew`, async () => {
       const config = { storage, rolling_timeout: 12, idle_exempt_paths: ['/poll'] };

@@ -76,6 +76,11 @@ test('nothing is left of a limit that has passed', () => {
   assert.deepEqual(left, { idling: s(900), rolling: 0, absolute: 0 });
 });
 
+test('of idle time as much is left as the last use has left', () => {
+  const leftAfter = (seconds: number) => remaining(session(), timeouts, T0 + s(seconds), T0).idling;
+  assert.deepEqual([0, 300, 900, 901].map(leftAfter), [s(900), s(600), 0, 0]);
+});
+
 test('0 switches a limit off', () => {
   const none = { ...timeouts, idling: 0, rolling: 0, absolute: 0 };
   assert.equal(judge(session(), 0, none, T0 + s(1e9)), 'current');
