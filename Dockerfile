@@ -22,6 +22,7 @@ RUN npm run bundle -- --prefix root
 # Only for the demo in docker-compose.yml: the two upstreams and the set-up through the Admin API.
 FROM dependencies AS portal
 COPY tsconfig.json ./
+COPY test/support/admin.ts test/support/
 COPY test/support/portal test/support/portal
 COPY test/support/demo test/support/demo
 USER node

@@ -1,9 +1,26 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import type { Browser, BrowserContext, Cookie, Page } from 'playwright-core';
+import { seriousFindings } from '../support/accessibility.ts';
 import { openBrowser, skipWithoutChromium } from '../support/browser.ts';
 import { askLoopback } from '../support/demo/loopback.ts';
 import { startDemo, type Demo } from '../support/demo/start.ts';
+import {
+  endTheOthers,
+  hears,
+  isWarned,
+  open,
+  seesAccount,
+  seesForm,
+  seesOutage,
+  sessions,
+  signIn,
+  signInWithKey,
+  signOut,
+  signOutEverywhere,
+  staySignedIn,
+  tryAgain,
+} from './support/portal-page.ts';
 
 /** The portal as somebody uses it: a real browser with its own rules for cookies, tabs and history. */
 const skip = skipWithoutChromium();
@@ -36,22 +53,7 @@ function visit(title: string, scenario: (context: BrowserContext) => Promise<voi
   });
 }
 
-async function openPortal(context: BrowserContext): Promise<Page> {
-  const page = await context.newPage();
-  await page.goto(demo.portalUrl);
-  return page;
-}
-
-async function signIn(page: Page, password = demo.account.password): Promise<void> {
-  await page.getByLabel('User name').fill(demo.account.username);
-  await page.getByLabel('Password').fill(password);
-  await page.getByRole('button', { name: 'Sign in' }).click();
-}
-
-const signOut = (page: Page) => page.getByRole('button', { name: 'Sign out' }).click();
-const askAgain = (page: Page) => page.getByRole('button', { name: 'Ask the API again' }).click();
-const seesAccount = (page: Page) => page.getByRole('heading', { name: 'Signed in' }).waitFor();
-const seesForm = (page: Page) => page.getByRole('heading', { name: 'Sign in' }).waitFor();
+const openPortal = (context: BrowserContext): Promise<Page> => open(context, demo.portalUrl);
 
 async function sessionCookie(context: BrowserContext): Promise<Cookie | undefined> {
   return (await context.cookies(demo.apiUrl)).find(({ name }) => name === COOKIE);
@@ -65,7 +67,7 @@ const replay = async (cookie: Cookie) => {
 
 visit('signing in shows the account, and a reload keeps the session', async (context) => {
   const page = await openPortal(context);
-  await signIn(page);
+  await signIn(page, demo.account);
   await seesAccount(page);
   assert.equal(await page.locator('#account-username').textContent(), demo.account.username);
   await page.reload();
@@ -75,9 +77,9 @@ visit('signing in shows the account, and a reload keeps the session', async (con
 
 visit('a wrong password says so and leaves no session behind', async (context) => {
   const page = await openPortal(context);
-  await signIn(page, 'not the password');
-  await page.getByRole('alert').getByText('The user name or the password is wrong.').waitFor();
-  assert.equal(await page.getByLabel('Password').inputValue(), '');
+  await signIn(page, { ...demo.account, password: 'not the password' });
+  await isWarned(page, 'The user name or the password is wrong.');
+  assert.equal(await page.getByRole('textbox', { name: 'Password' }).inputValue(), '');
   assert.deepEqual(await context.cookies(), []);
 });
 
@@ -85,7 +87,7 @@ visit(
   'the browser keeps the cookie from scripts, from HTTP and from other sites',
   async (context) => {
     const page = await openPortal(context);
-    await signIn(page);
+    await signIn(page, demo.account);
     await seesAccount(page);
     const cookie = await sessionCookie(context);
     assert.ok(cookie);
@@ -109,21 +111,21 @@ visit(
   'a second tab is signed in, and out at its next call after the first signs out',
   async (context) => {
     const first = await openPortal(context);
-    await signIn(first);
+    await signIn(first, demo.account);
     await seesAccount(first);
     const second = await openPortal(context);
     await seesAccount(second);
     await signOut(first);
-    await first.getByRole('status').getByText('You are signed out.').waitFor();
-    await askAgain(second);
-    await second.getByRole('status').getByText('Your session has ended.').waitFor();
+    await hears(first, 'You are signed out.');
+    await staySignedIn(second);
+    await hears(second, 'Your session has ended.');
     await seesForm(second);
   },
 );
 
 visit('a cookie copied before the sign-out is refused after it', async (context) => {
   const page = await openPortal(context);
-  await signIn(page);
+  await signIn(page, demo.account);
   await seesAccount(page);
   const copy = await sessionCookie(context);
   assert.ok(copy);
@@ -136,13 +138,13 @@ visit('a cookie copied before the sign-out is refused after it', async (context)
 
 visit('the back button after a sign-out shows no account data', async (context) => {
   const page = await openPortal(context);
-  await signIn(page);
+  await signIn(page, demo.account);
   await seesAccount(page);
   await page.goto('about:blank');
   const other = await openPortal(context);
   await signOut(other);
   await seesForm(other);
-  await page.goBack();
+  await page.evaluate('history.back()'); // goBack() waits for a load, which the back-forward cache spares
   await seesForm(page);
   assert.deepEqual(await page.locator('#account dd').allTextContents(), ['', '', '']);
   assert.equal(await page.getByLabel('User name').inputValue(), '');
@@ -152,15 +154,113 @@ visit(
   'a service that does not answer is said to be away, and the session outlasts it',
   async (context) => {
     const page = await openPortal(context);
-    await signIn(page);
+    await signIn(page, demo.account);
     await seesAccount(page);
     await context.setOffline(true);
     await signOut(page);
-    await page.getByRole('alert').getByText('Signing out did not work').waitFor();
-    await askAgain(page);
-    await page.getByRole('heading', { name: 'Out of reach' }).waitFor();
+    await isWarned(page, 'Signing out did not work');
+    await staySignedIn(page);
+    await seesOutage(page);
     await context.setOffline(false);
-    await page.getByRole('button', { name: 'Try again' }).click();
+    await tryAgain(page);
     await seesAccount(page);
   },
 );
+
+visit('a key signs in as well as a password does', async (context) => {
+  const page = await openPortal(context);
+  await signInWithKey(page, { key: 'not the key' });
+  await isWarned(page, 'This key is not known.');
+  await signInWithKey(page, demo.account);
+  await seesAccount(page);
+  assert.equal(await page.locator('#account-username').textContent(), demo.account.username);
+  assert.equal(await page.locator('#key').inputValue(), '');
+});
+
+/** The same user in another browser. */
+async function elsewhere(userAgent: string, scenario: (page: Page) => Promise<void>) {
+  const context = await browser.newContext({ ignoreHTTPSErrors: true, userAgent });
+  try {
+    const page = await openPortal(context);
+    await signInWithKey(page, demo.account);
+    await seesAccount(page);
+    await scenario(page);
+  } finally {
+    await context.close();
+  }
+}
+
+visit('one of the other sessions is ended by its button, and only that one', async (context) => {
+  await elsewhere('Firefox/150.0 (X11; Linux x86_64)', (other) =>
+    elsewhere('<b>curl</b>', async (another) => {
+      const page = await openPortal(context);
+      await signIn(page, demo.account);
+      await seesAccount(page);
+      assert.equal(await page.getByText('this one', { exact: true }).count(), 1);
+      assert.equal(await sessions(page).getByText('<b>curl</b>').count(), 1);
+      const count = await sessions(page).count();
+      const button = /^End the session of Firefox on Linux, signed in/;
+      await page.getByRole('button', { name: button }).click();
+      await hears(page, 'That session has ended.');
+      assert.equal(await sessions(page).count(), count - 1);
+      assert.ok(await page.locator('#sessions-title').evaluate((title) => title.matches(':focus')));
+      await staySignedIn(other);
+      await hears(other, 'Your session has ended.');
+      await staySignedIn(another);
+      await seesAccount(another);
+    }),
+  );
+});
+
+visit('the others are ended, and then all of them', async (context) => {
+  const page = await openPortal(context);
+  await signIn(page, demo.account);
+  await elsewhere('first', async (other) => {
+    await seesAccount(page);
+    await staySignedIn(page);
+    await endTheOthers(page);
+    await hears(page, 'All other sessions have ended.');
+    assert.equal(await sessions(page).count(), 1);
+    await staySignedIn(other);
+    await seesForm(other);
+  });
+  await elsewhere('second', async (other) => {
+    const copy = await sessionCookie(context);
+    assert.ok(copy);
+    await signOutEverywhere(page);
+    await hears(page, 'You are signed out everywhere.');
+    assert.deepEqual(await context.cookies(), []);
+    assert.equal(await replay(copy), 403);
+    await staySignedIn(other);
+    await hears(other, 'Your session has ended.');
+  });
+});
+
+for (const colorScheme of ['light', 'dark'] as const) {
+  visit(`axe finds nothing serious, ${colorScheme}, and the policy is kept`, async (context) => {
+    const page = await context.newPage();
+    const broken: string[] = [];
+    page.on('console', (message) => {
+      if (/Content Security Policy|Trusted/.test(message.text())) broken.push(message.text());
+    });
+    await page.emulateMedia({ colorScheme });
+    await page.goto(demo.portalUrl);
+    await seesForm(page);
+    assert.deepEqual(await seriousFindings(page), []);
+    await signInWithKey(page, { key: 'not the key' });
+    await isWarned(page, 'This key is not known.');
+    assert.deepEqual(await seriousFindings(page), []);
+    await signInWithKey(page, demo.account);
+    await elsewhere('other', async () => {
+      await seesAccount(page);
+      await staySignedIn(page);
+      await sessions(page).getByText('other').waitFor();
+      assert.deepEqual(await seriousFindings(page), []);
+    });
+    await context.setOffline(true);
+    await staySignedIn(page);
+    await seesOutage(page);
+    assert.deepEqual(await seriousFindings(page), []);
+    assert.deepEqual(broken, []);
+  });
+}

@@ -44,7 +44,7 @@ function describe({ portalUrl, apiUrl, adminUrl, databaseUrl, account, endpoint 
   const jar = join(tmpdir(), 'demo.jar');
   return `
   Portal      ${portalUrl}   (its certificate is minutes old: let the browser accept it)
-  Account     ${account.username}, password ${account.password}
+  Account     ${account.username}, password ${account.password}, or key ${account.key}
   Admin API   ${adminUrl}
   Console     ${endpoint.url}/console   (token ${endpoint.token})
   Metrics     ${endpoint.url}/metrics, ${endpoint.url}/readyz

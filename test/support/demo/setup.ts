@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { configure } from './configure.ts';
+import { addressesAt, configure } from './configure.ts';
 
 /** The set-up container of docker-compose.yml: configures a fresh Kong once, and leaves it alone ever after. */
 const adminUrl = setting('ADMIN_URL');
@@ -14,9 +14,8 @@ if ((await fetch(`${adminUrl}/services/api`)).ok) {
   };
   await configure({
     adminUrl,
-    guiUrl: setting('GUI_URL'),
-    apiUrl: setting('API_URL'),
-    sslPort: Number(setting('SSL_PORT')),
+    addresses: addressesAt(Number(setting('SSL_PORT'))),
+    upstreams: { guiUrl: setting('GUI_URL'), apiUrl: setting('API_URL') },
     secret: randomBytes(32).toString('base64'),
     databaseUrl: setting('SESSION_DATABASE_URL'),
     account,

@@ -8,7 +8,7 @@ import { startGateway, type Gateway } from '../gateway/index.ts';
 import { startPortal } from '../portal/portal.ts';
 import { startPostgres } from '../postgres.ts';
 import { createCertificate } from '../tls.ts';
-import { API_HOST, configure, GUI_HOST, type Account } from './configure.ts';
+import { addressesAt, configure, type Account } from './configure.ts';
 import { askLoopback } from './loopback.ts';
 
 /** Ports of the stand-in's listeners on loopback; 0 = a free one. */
@@ -54,31 +54,24 @@ async function start(
 ): Promise<Omit<Demo, 'stop'>> {
   const postgres = await startPostgres();
   stops.push(() => postgres.stop());
-  const portal = await startPortal();
-  stops.push(() => portal.close());
   const token = randomBytes(24).toString('hex');
   const gateway = await startKong(ports, stops, token);
+  const addresses = addressesAt(Number(new URL(gateway.proxySslUrl).port));
+  const upstreams = await startPortal({ apiAddress: addresses.api });
+  stops.push(() => upstreams.close());
   const account = {
     username: 'demo',
     password: randomBytes(6).toString('hex'),
     key: randomBytes(12).toString('hex'),
   };
-  const sslPort = Number(new URL(gateway.proxySslUrl).port);
+  const { adminUrl } = gateway;
   const databaseUrl = await postgres.newDatabase();
-  await configure({
-    adminUrl: gateway.adminUrl,
-    guiUrl: portal.guiUrl,
-    apiUrl: portal.apiUrl,
-    sslPort,
-    secret: randomBytes(32).toString('base64'),
-    databaseUrl,
-    account,
-  });
-  const portalUrl = `https://${GUI_HOST}:${sslPort}`;
-  const apiUrl = `https://${API_HOST}:${sslPort}`;
+  const secret = randomBytes(32).toString('base64');
+  await configure({ adminUrl, addresses, upstreams, secret, databaseUrl, account });
+  const { gui: portalUrl, api: apiUrl } = addresses;
   await untilReady(portalUrl, apiUrl, gateway.log);
   const endpoint = { url: endpointIn(gateway.log), token };
-  return { portalUrl, apiUrl, adminUrl: gateway.adminUrl, databaseUrl, account, endpoint };
+  return { portalUrl, apiUrl, adminUrl, databaseUrl, account, endpoint };
 }
 
 /** The stand-in, with the lines of kong.conf.example: an absolute path to node, since Kong's child has no PATH. */

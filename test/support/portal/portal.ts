@@ -1,7 +1,7 @@
-import { readFile } from 'node:fs/promises';
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { fileURLToPath } from 'node:url';
+import { createGui } from './gui.ts';
 import { answerWhoAmI } from './whoami.ts';
 
 /** The two upstreams of the demo portal, as Kong reaches them. */
@@ -12,15 +12,17 @@ export interface Portal {
 }
 
 export interface PortalOptions {
+  /** Where browsers find the API, such as `https://api.example.com` or `https://example.com/api`. */
+  readonly apiAddress: string;
   readonly host?: string;
   /** 0 = a free one. */
   readonly guiPort?: number;
   readonly apiPort?: number;
 }
 
-export async function startPortal(options: PortalOptions = {}): Promise<Portal> {
-  const { host = '127.0.0.1', guiPort = 0, apiPort = 0 } = options;
-  const gui = createServer(servePage);
+export async function startPortal(options: PortalOptions): Promise<Portal> {
+  const { apiAddress, host = '127.0.0.1', guiPort = 0, apiPort = 0 } = options;
+  const gui = createServer(createGui(apiAddress));
   const api = createServer(answerWhoAmI);
   const [guiBound, apiBound] = await Promise.all([
     listen(gui, guiPort, host),
@@ -33,45 +35,6 @@ export async function startPortal(options: PortalOptions = {}): Promise<Portal> 
       await Promise.all([close(gui), close(api)]);
     },
   };
-}
-
-const PAGES: Readonly<Record<string, readonly [file: string, type: string]>> = {
-  '/': ['index.html', 'text/html; charset=utf-8'],
-  '/portal.css': ['portal.css', 'text/css; charset=utf-8'],
-  '/portal.js': ['portal.js', 'text/javascript; charset=utf-8'],
-  '/icon.svg': ['icon.svg', 'image/svg+xml'],
-};
-
-const HEADERS = {
-  'Cache-Control': 'no-store',
-  'Content-Security-Policy': [
-    "default-src 'none'",
-    "script-src 'self'",
-    "style-src 'self'",
-    "img-src 'self'",
-    'connect-src https://api.demo.localhost:*',
-    "base-uri 'none'",
-    "form-action 'none'",
-    "frame-ancestors 'none'",
-    "require-trusted-types-for 'script'",
-  ].join('; '),
-  'Referrer-Policy': 'no-referrer',
-  'X-Content-Type-Options': 'nosniff',
-};
-
-/** Files are read at each request: whoever changes a page reloads it. */
-function servePage(request: IncomingMessage, response: ServerResponse): void {
-  const [path = ''] = (request.url ?? '').split('?');
-  const page = Object.hasOwn(PAGES, path) ? PAGES[path] : undefined;
-  if (page === undefined || (request.method !== 'GET' && request.method !== 'HEAD')) {
-    response.writeHead(404, { 'Content-Type': 'text/plain' }).end('No such page.\n');
-    return;
-  }
-  const [file, type] = page;
-  readFile(fileURLToPath(new URL(`pages/${file}`, import.meta.url))).then(
-    (content) => response.writeHead(200, { ...HEADERS, 'Content-Type': type }).end(content),
-    () => response.writeHead(500).end(),
-  );
 }
 
 async function listen(server: Server, port: number, host: string): Promise<number> {
@@ -88,8 +51,13 @@ function close(server: Server): Promise<void> {
   });
 }
 
-/** By hand, in a container: `node --import tsx test/support/portal/portal.ts`: GUI on 3000, API on 3001. */
+/**
+ * By hand, in a container: `API_ADDRESS=https://… node --import tsx test/support/portal/portal.ts`: GUI on port 3000,
+ * API on 3001.
+ */
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  await startPortal({ host: '0.0.0.0', guiPort: 3000, apiPort: 3001 });
+  const apiAddress = process.env['API_ADDRESS'];
+  if (apiAddress === undefined) throw new Error('the environment variable API_ADDRESS is missing');
+  await startPortal({ apiAddress, host: '0.0.0.0', guiPort: 3000, apiPort: 3001 });
   console.log('portal: GUI on port 3000, API on port 3001');
 }

@@ -1,103 +1,106 @@
-// The GUI on portal.HOST and its API on api.HOST are different origins of the same site: the browser keeps the
-// session cookie for the API alone and sends it with `credentials: 'include'`.
-const api = new URL('/whoami', location.href);
-api.hostname = location.hostname.replace(/^portal\./, 'api.');
+import { ask, isRefused } from './client.js';
+import { startCountdown, stopCountdown } from './countdown.js';
+import { listSessions } from './sessions.js';
+import { chosenWay, credential, forget, retype } from './sign-in.js';
+import { current, element, once, say, show } from './view.js';
 
-const VIEWS = ['checking', 'unavailable', 'sign-in', 'account'];
-const WRONG = 'The user name or the password is wrong.';
-const ENDED = 'Your session has ended. Please sign in again.';
-const SIGNED_OUT = 'You are signed out. Every copy of the session’s cookie is worthless now.';
-const NOT_OUT = 'Signing out did not work: the service does not answer. Please try again.';
-const UNREACHABLE = 'The service does not answer at the moment. Please try again.';
-
-const element = (id) => document.getElementById(id);
-const current = () => VIEWS.find((view) => !element(view).hidden);
-
-/** Asks the API. The answer's status is what decides: 2xx, refused (401, 403), or out of reach (0 and all else). */
-async function ask(method, query = '', headers = {}) {
-  const url = `${api.origin}${api.pathname}${query}`;
-  let response;
-  try {
-    response = await fetch(url, { method, headers, credentials: 'include', cache: 'no-store' });
-  } catch {
-    return { status: 0 };
-  } finally {
-    const answer = response === undefined ? 'no answer' : `${response.status}`;
-    element('trace').textContent = `${method} ${api.host}${api.pathname}${query} → ${answer}`;
-  }
-  return { status: response.status, account: response.ok ? await account(response) : undefined };
-}
-
-const account = (response) => response.json().catch(() => ({}));
-const isRefused = ({ status }) => status === 401 || status === 403;
-
-function show(view, { status = '', alert = '' } = {}) {
-  if (view !== 'account') fill({});
-  element('password').value = '';
-  element('status').textContent = status;
-  element('alert').textContent = alert;
-  if (view === current()) return;
-  element('form').reset();
-  for (const id of VIEWS) element(id).hidden = id !== view;
-  element(view === 'sign-in' ? 'username' : `${view}-title`).focus();
-}
+const WRONG = {
+  password: 'The user name or the password is wrong.',
+  key: 'This key is not known.',
+};
+const ENDED = { status: 'Your session has ended. Please sign in again.' };
+const ENDS_SOON = { status: 'Your session is about to end. “Stay signed in” keeps it.' };
+const SIGNED_OUT = {
+  status: 'You are signed out. Every copy of the session’s cookie is worthless now.',
+};
+const OUT_EVERYWHERE = { status: 'You are signed out everywhere.' };
+const ONE_ENDED = { status: 'That session has ended.' };
+const OTHERS_ENDED = { status: 'All other sessions have ended.' };
+const NOT_OUT = {
+  alert: 'Signing out did not work: the service does not answer. Please try again.',
+};
+const UNREACHABLE = { alert: 'The service does not answer at the moment. Please try again.' };
 
 /** No account data stays in the document once the account view is gone. */
-function fill({ username = '', consumer = '', credential = '' }) {
-  element('account-username').textContent = username;
-  element('account-consumer').textContent = consumer;
-  element('account-credential').textContent = credential;
+function leave(view, message) {
+  stopCountdown();
+  fill({});
+  listSessions([]);
+  forget({ all: view !== current() });
+  show(view, message);
 }
 
-async function check(refused = {}) {
-  const answer = await ask('GET');
-  if (isRefused(answer)) return show('sign-in', refused);
-  if (answer.account === undefined) return show('unavailable');
-  fill(answer.account);
-  show('account');
+function fill({ username = '', consumer = '', credential: id = '' }) {
+  element('account-username').textContent = username;
+  element('account-consumer').textContent = consumer;
+  element('account-credential').textContent = id;
+}
+
+/** Shows whose session it is; `ended` is said to whoever has none. */
+async function check({ ended, said, inBackground = false } = {}) {
+  const answer = await ask('GET', '/whoami', { inBackground });
+  if (isRefused(answer)) return leave('sign-in', ended);
+  if (answer.body === undefined) return leave('unavailable');
+  await open(answer, said);
+}
+
+async function open({ body, secondsLeft }, said) {
+  const list = await ask('GET', '/_sessions', { inBackground: true });
+  if (isRefused(list)) return leave('sign-in', ENDED);
+  fill(body);
+  listSessions(list.body?.sessions ?? [], (id) => once(() => endSessions(`/${id}`, ONE_ENDED)));
+  show('account', said ?? (list.body ? {} : UNREACHABLE));
+  startCountdown(secondsLeft, {
+    warn: () => say(ENDS_SOON),
+    end: () => once(() => check({ ended: ENDED, inBackground: true })),
+  });
 }
 
 async function signIn() {
-  const pair = `${element('username').value}:${element('password').value}`;
-  const encoded = btoa(String.fromCharCode(...new TextEncoder().encode(pair))); // RFC 7617 §2.1
-  const answer = await ask('GET', '', { Authorization: `Basic ${encoded}` });
-  if (answer.account === undefined) {
-    show('sign-in', { alert: isRefused(answer) ? WRONG : UNREACHABLE });
-    element('password').focus();
-    return;
+  const answer = await ask('GET', '/whoami', { headers: credential() });
+  if (answer.body !== undefined) {
+    forget({ all: true });
+    return open(answer);
   }
-  fill(answer.account);
-  show('account');
+  leave('sign-in', isRefused(answer) ? { alert: WRONG[chosenWay()] } : UNREACHABLE);
+  retype();
 }
 
-async function signOut() {
-  const answer = await ask('DELETE', '?session_logout=true');
-  if (answer.status === 200) show('sign-in', { status: SIGNED_OUT });
-  else if (isRefused(answer)) show('sign-in', { status: ENDED });
-  else show('account', { alert: NOT_OUT });
+async function signOut(path, said) {
+  const answer = await ask('DELETE', path);
+  if (answer.status === 200) leave('sign-in', said);
+  else if (isRefused(answer)) leave('sign-in', ENDED);
+  else say(NOT_OUT);
 }
 
-/** One thing at a time: a second click while an answer is awaited does nothing. */
-function once(work) {
-  const main = document.querySelector('main');
-  if (main.ariaBusy === 'true') return;
-  main.ariaBusy = 'true';
-  work().finally(() => (main.ariaBusy = 'false'));
+/** Ends other sessions than this one. */
+async function endSessions(which, said) {
+  const answer = await ask('DELETE', `/_sessions${which}`);
+  if (isRefused(answer)) return leave('sign-in', ENDED);
+  // What is not there has ended some other way.
+  if (answer.status !== 200 && answer.status !== 404) return say(UNREACHABLE);
+  await check({ ended: ENDED, said });
+  element('sessions-title').focus(); // the button that was pressed is gone
 }
+
+const press = (id, work) => element(id).addEventListener('click', () => once(work));
 
 element('form').addEventListener('submit', (event) => {
   event.preventDefault();
   once(signIn);
 });
-element('sign-out').addEventListener('click', () => once(signOut));
-element('again').addEventListener('click', () => once(() => check({ status: ENDED })));
-element('retry').addEventListener('click', () => once(check));
+press('sign-out', () => signOut('/?session_logout=true', SIGNED_OUT));
+press('end-all', () => signOut('/_sessions', OUT_EVERYWHERE));
+press('end-others', () => endSessions('/others', OTHERS_ENDED));
+press('stay', () => check({ ended: ENDED }));
+press('retry', () => check());
 
 // Somebody may have signed out in another tab meanwhile.
 document.addEventListener('visibilitychange', () => {
-  if (!document.hidden && current() === 'account') once(() => check({ status: ENDED }));
+  if (document.hidden || current() !== 'account') return;
+  once(() => check({ ended: ENDED, inBackground: true }));
 });
 
 // A page in the browser's back-forward cache is shown as it was left: leave nothing in it, and ask on return.
-addEventListener('pagehide', () => show('checking'));
-addEventListener('pageshow', () => once(check));
+addEventListener('pagehide', () => leave('checking'));
+addEventListener('pageshow', () => once(() => check()));
