@@ -1,0 +1,40 @@
+import assert from 'node:assert/strict';
+import type { Frame, Page, Response } from 'playwright-core';
+import type { Person } from '../../e2e/support/scene.ts';
+import { until } from '../../e2e/support/waiting.ts';
+
+/** Whom the echo in a page or frame names; undefined where the anonymous consumer was refused. */
+export async function nameOn(place: Page | Frame): Promise<string | undefined> {
+  const text = await until('an answer', async () => {
+    const shown = (await place.locator('body').textContent()) ?? '';
+    return /rawHeaders|So it goes/.test(shown) && shown;
+  });
+  if (!text.includes('rawHeaders')) return undefined;
+  const { headers } = JSON.parse(text) as { headers: Record<string, string> };
+  return headers['x-consumer-username'];
+}
+
+/** Signs in at a site of the echo server, in the tab, with a key. */
+export async function enter(page: Page, url: string, person: Person): Promise<void> {
+  await page.goto(`${url}?apikey=${person.keys[0].key}`);
+  assert.equal(await nameOn(page), person.username);
+}
+
+/** Whom a visit to a site is taken for. */
+export async function visit(page: Page, url: string): Promise<string | undefined> {
+  await page.goto(url);
+  return nameOn(page);
+}
+
+/** The answer that `work` makes a page receive from this URL. */
+export async function answerTo(
+  page: Page,
+  url: string,
+  work: () => Promise<unknown>,
+): Promise<Response> {
+  const answered = page.waitForEvent('response', (response) => {
+    return response.url() === url && response.request().method() !== 'OPTIONS';
+  });
+  await work();
+  return answered;
+}
