@@ -17,7 +17,7 @@ export interface Account {
 }
 
 /** The portal and its API are siblings, which share the cookie's domain. */
-export const DOMAIN = 'demo.localhost';
+const DOMAIN = 'demo.localhost';
 
 /** By the port of Kong's TLS listener as browsers see it. */
 export const addressesAt = (sslPort: number): Site['addresses'] => ({
