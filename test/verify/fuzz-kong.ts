@@ -18,6 +18,8 @@ export interface Visit {
   /** `$http_cookie`. */
   readonly cookies?: string;
   readonly person?: Person;
+  /** Whether Kong's nginx includes nginx/session-guard.conf. */
+  readonly hasInclude?: boolean;
 }
 
 /** What became of a request. */
@@ -47,16 +49,19 @@ export const textOf = (value: LuaValue): string => (typeof value === 'string' ? 
 
 const idOf = (consumer: LuaValue): string => textOf(index(consumer, 'id'));
 
+const LINE = 'GET / HTTP/1.1';
+
 /** Kong's answers to what the plugin asks about a request. Absent is nil. */
 export function answer(
-  { cookies, person }: Visit,
+  { cookies, person, hasInclude }: Visit,
   method: string,
   argument: LuaValue,
 ): LuaValue | undefined {
   switch (method) {
     case 'kong.nginx.get_var':
       if (argument === 'http_cookie') return cookies;
-      return argument === 'request' ? 'GET / HTTP/1.1' : undefined;
+      if (argument === 'session_guard' && hasInclude) return `1 ${LINE}\n\n${cookies ?? ''}`;
+      return argument === 'request' ? LINE : undefined;
     case 'kong.request.get_headers':
       return new Map(Object.entries({ host: 'fuzz.test', ...(cookies && { cookie: cookies }) }));
     case 'kong.client.get_credential':

@@ -31,13 +31,17 @@ export class Tables {
       case 'load':
         return this.#answer(this.#living(values[0]));
       case 'create':
-        return this.#create(values, notify);
+        return this.#create(values);
+      case 'create_replacing':
+        return this.#createReplacing(values, notify);
       case 'renew':
         return this.#renew(values);
       case 'touch':
         return this.#touch(values);
       case 'end':
-        return [this.#end(values[0] as string[], values[2] as string, notify)];
+        return [this.#end([String(values[0])], values[2], notify)];
+      case 'end_several':
+        return [this.#end(values[0] as string[], values[2], notify)];
       case 'cut':
         return this.#cut(values, notify);
       case 'remove_consumer':
@@ -61,10 +65,14 @@ export class Tables {
     return row ? [{ ...row, now: this.now }] : [];
   }
 
-  #create(values: Values, notify: Notify): object[] {
+  #createReplacing(values: Values, notify: Notify): object[] {
+    const told = this.#end(values[12] as string[], values[14], notify);
+    return this.#create(values).map((row) => ({ ...row, ...told }));
+  }
+
+  #create(values: Values): object[] {
     const [keys, handles, families, kinds, consumers, credentials] = values as unknown[][];
     const [audiences, realms, subjects, data, rolling, absolute] = values.slice(6) as unknown[][];
-    const told = this.#end(values[12] as string[], values[14] as string, notify);
     const { now } = this;
     return (keys ?? []).map((key, i) => {
       const lifetime = { rolling: rolling?.[i], absolute: absolute?.[i] } as Lifetime;
@@ -90,7 +98,7 @@ export class Tables {
       } as Row;
       if (this.rows.has(nameOf(key))) throw new Error('duplicate key');
       this.rows.set(nameOf(key), row);
-      return { ...told, ...row, now };
+      return { ...row, now, ended: [], again: [] };
     });
   }
 
@@ -129,10 +137,12 @@ export class Tables {
     row.expires_at = Math.max(row.expires_at, expiry(row.renewed_at, row.started_at, lifetime));
   }
 
-  #end(families: readonly string[], notice: string, notify: Notify) {
-    for (const [name, row] of this.rows) if (families.includes(row.family)) this.rows.delete(name);
-    for (const family of families) notify(notice + family);
-    return { ended: [...families], again: [] };
+  #end(families: readonly string[], notice: unknown, notify: Notify) {
+    const gone = [...this.rows].filter(([, { family }]) => families.includes(family));
+    for (const [name] of gone) this.rows.delete(name);
+    for (const family of families) notify(String(notice) + family);
+    const again = gone.flatMap(([, { family, kind }]) => (kind === 1 ? [family] : []));
+    return { ended: [...families], again };
   }
 
   #cut([kind, target]: Values, notify: Notify): object[] {
