@@ -14,6 +14,10 @@ export class EventOver extends Error {
 const ENDING = new Set(['kong.response.exit', 'kong.response.error']);
 export const endsEvent = ([method]: PdkCall): boolean => ENDING.has(method);
 
+/** An answer to the client and nothing else. A handler whose time is up may give it while Kong owes results. */
+export const isExit = (calls: readonly PdkCall[]): boolean =>
+  calls.length === 1 && calls.every(endsEvent);
+
 const HEADERS = {
   'Content-Type': 'application/json; charset=utf-8',
   'Cache-Control': 'no-store',

@@ -1,5 +1,13 @@
 import type { PdkCall, PdkValue } from '../pdk.ts';
-import { checkActs, checkReads, endsEvent, Event, EventOver, UNAVAILABLE } from './event.ts';
+import {
+  checkActs,
+  checkReads,
+  endsEvent,
+  Event,
+  EventOver,
+  isExit,
+  UNAVAILABLE,
+} from './event.ts';
 import type { Host } from './host.ts';
 
 /** Kong's turn to speak ends with a message that we answer: here, once. */
@@ -51,6 +59,8 @@ export class MsgpackEvent extends Event {
 
   override async act(calls: readonly PdkCall[]): Promise<void> {
     checkActs(calls);
+    // While Kong works on a call nothing can be said. Its late answer ends in 503 (MsgpackTransport).
+    if (isExit(calls) && this.#turn === undefined && !this.isOver) return this.finish();
     for (const call of calls) {
       if (endsEvent(call)) return this.#conclude(asStep(call));
       await this.#ask(call);

@@ -44,6 +44,15 @@ const BEHAVIOURS: Record<string, (pdk: Pdk, config: Record<string, unknown>) => 
   'exit-as-read': async (pdk) => {
     await pdk.read([['kong.response.exit', 200]]);
   },
+  'exit-while-asking': async (pdk) => {
+    const questions: PdkCall[] = [['kong.nginx.get_var', 'http_cookie'], ['kong.client.get_ip']];
+    pdk.read(questions).catch(() => undefined);
+    await pdk.act([['kong.response.exit', 503, '', {}]]);
+  },
+  'pass-while-asking': async (pdk) => {
+    pdk.read([['kong.client.get_ip']]).catch(() => undefined);
+    await pdk.act([]);
+  },
   'act-twice': async (pdk) => {
     await pdk.act([]);
     await pdk.act([]);

@@ -179,6 +179,21 @@ test('a call that Kong never answers is forgotten at the deadline, and its late 
   assertUnavailable(await kong.step(first, 'late'));
 });
 
+for (const [behaviour, isFault] of [
+  ['exit-while-asking', false],
+  ['pass-while-asking', true],
+] as const) {
+  test(`a handler that ends while Kong works on a call (${behaviour}) ends in 503`, async (t) => {
+    const { kong, transport, host, events } = await openServer(t);
+    const id = await kong.start({ behaviour });
+    const first = step(await kong.handle(id));
+    await host.idle();
+    assert.equal(transport.events.size, 0);
+    assertUnavailable(await kong.step(first, 'late'));
+    assert.equal(events().includes('request-failed'), isFault);
+  });
+}
+
 test('a step of a request that nobody knows ends in 503, never in a restart of instances', async (t) => {
   const { kong } = await openServer(t);
   const id = await kong.start({ behaviour: 'echo' });

@@ -107,6 +107,32 @@ test('when Kong is the slow one, 503 stands behind the reads, and their answers 
   await host.idle();
 });
 
+test('a handler may refuse behind reads that Kong has not answered, and do nothing else', async (t) => {
+  const { kong, host, events } = await openServer(t);
+  kong.handle(await kong.start({ behaviour: 'exit-while-asking' }));
+  for (const name of ['kong.nginx.get_var', 'kong.client.get_ip']) {
+    assert.equal(await kong.name(), name);
+    await kong.frame();
+  }
+  assert.equal(await exitStatus(kong), 503);
+  kong.answer('late');
+  kong.answer('later');
+  await kong.close();
+  await host.idle();
+  assert.equal(events().includes('request-failed'), false);
+});
+
+test('a handler that goes on while Kong owes it results ends in 503', async (t) => {
+  const { kong, host, events } = await openServer(t);
+  kong.handle(await kong.start({ behaviour: 'pass-while-asking' }));
+  assert.equal(await kong.name(), 'kong.client.get_ip');
+  await kong.frame();
+  assert.equal(await exitStatus(kong), 503);
+  await kong.close();
+  await host.idle();
+  assert.ok(events().includes('request-failed'));
+});
+
 test('an unknown instance closes the connection before anything is written', async (t) => {
   const { kong, open, host } = await openServer(t);
   const id = await kong.start({ behaviour: 'pass' });
