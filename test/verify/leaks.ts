@@ -57,10 +57,16 @@ function people(stage: Stage): ReturnType<Stage['people']> {
   return found;
 }
 
-/** Resolves with how often it was done as it should be; what fails on a busy machine proves nothing. */
+/** How often something is tried that a busy machine had no time for. */
+const TRIES = 5;
+
+/** Resolves with how often it was done as it should be. */
 async function repeat(stage: Stage, { once, times }: Work, share: number): Promise<number> {
   const list = { length: Math.ceil(times * share) };
-  const done = await inParallel(Array.from(list), AT_ONCE, (_, index) => once(stage, index));
+  const done = await inParallel(Array.from(list), AT_ONCE, async (_, index) => {
+    for (let tries = 0; tries < TRIES; tries++) if (await once(stage, index)) return true;
+    return false;
+  });
   return done.filter(Boolean).length;
 }
 
@@ -82,13 +88,15 @@ async function measure(stage: Stage, url: string, work: Work): Promise<Figure[]>
     ...rest,
   });
   return [
-    figure('done', done, { atLeast: Math.ceil(work.times * 0.9) }),
+    figure('done', done, { atLeast: work.times }),
     figure('heap grew by', Math.round(growth * 100) / 100, { unit: 'MB', atMost: GROWTH }),
     figure('other process', Number(after.pid !== before.pid), { atMost: 0 }),
     figure('listeners more', after.listeners - before.listeners, { atMost: 0 }),
     // A connection of Kong's or a timer more or less is chance, one for each request is a leak.
     figure('sockets and timers more', after.resources - before.resources, { atMost: 2 * AT_ONCE }),
-    figure('connections to the database', await connectionsOf(url), { atMost: POOL + 1 }),
+    figure('connections to the database', (await connectionsOf(url)).length, {
+      atMost: POOL + 1,
+    }),
   ];
 }
 

@@ -22,7 +22,7 @@ async function killUnderLoad(protocol: Protocol, kills: number, rate: number): P
   const postgres = await startPostgres();
   const url = await postgres.newDatabase();
   // Renewals all the time, so that some are cut in half.
-  const config = { storage: 'kong', postgres: { url }, rolling_timeout: 100, cookie_renew: 50 };
+  const config = { storage: 'kong', postgres: { url }, rolling_timeout: 100, cookie_renew: 90 };
   const stage = await Stage.open({ protocol, config });
   try {
     const crowd = await Crowd.gather(stage, 40);

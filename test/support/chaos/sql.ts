@@ -16,11 +16,12 @@ export async function query<Row extends object>(
   }
 }
 
-/** How many connections of the plugin the server has. */
-export async function connectionsOf(url: string): Promise<number> {
-  const [row] = await query<{ count: number }>(
+/** The plugin's connections to this database, by the process ids of the server's ends. */
+export async function connectionsOf(url: string): Promise<number[]> {
+  const rows = await query<{ pid: number }>(
     url,
-    "select count(*)::integer as count from pg_stat_activity where application_name like 'session-guard%'",
+    `select pid from pg_stat_activity
+    where datname = current_database() and application_name like 'session-guard%'`,
   );
-  return row?.count ?? 0;
+  return rows.map(({ pid }) => pid);
 }

@@ -40,6 +40,11 @@ export class Conversations {
   }
 
   last(): Conversation | undefined {
-    return [...this.#byRequest.values()].at(-1);
+    return this.newest(1)[0];
+  }
+
+  /** At most so many, the newest last. */
+  newest(count: number): readonly Conversation[] {
+    return [...this.#byRequest.values()].slice(-count);
   }
 }
