@@ -36,6 +36,15 @@ type Sending =
   | { readonly kind: 'nothing' | 'deletion' }
   | { readonly kind: 'renewal' | 'may-renew'; readonly session: ModelSession };
 
+interface Living {
+  readonly isAlive: true;
+  readonly standing: 'fresh' | 'previous';
+  readonly session: ModelSession;
+}
+
+/** What a browser's cookie is good for before the command. */
+type Held = Living | { readonly isAlive: false; readonly isDead: boolean };
+
 /** One sequence of commands, carried out by the nodes and by the model. */
 export class Play {
   readonly #world: World;
@@ -94,49 +103,50 @@ export class Play {
   }
 
   async #use(request: Request): Promise<void> {
-    const cookie = this.#cookies[request.browser];
-    const standing = cookie && this.#model.judge(cookie);
+    const held = this.#judge(request);
     const decision = await this.#visit(request);
-    if (standing !== 'fresh' && standing !== 'previous') {
+    if (!held.isAlive) {
       assert.equal(decision.kind, 'nobody');
-      return this.#receive(request, decision, {
-        kind: standing === 'dead' ? 'deletion' : 'nothing',
-      });
+      return this.#receive(request, decision, { kind: held.isDead ? 'deletion' : 'nothing' });
     }
-    const { session } = cookie;
-    assert.ok(decision.kind === 'session', `a ${standing} cookie makes ${decision.kind}`);
-    assert.equal(decision.consumer.id, session.person);
-    const kind = this.#model.use(session, standing) ? 'renewal' : 'may-renew';
-    return this.#receive(request, decision, { kind, session });
+    assert.ok(decision.kind === 'session', `a ${held.standing} cookie makes ${decision.kind}`);
+    assert.equal(decision.consumer.id, held.session.person);
+    return this.#receive(request, decision, this.#useOf(held));
   }
 
   async #logOut(request: Request): Promise<void> {
-    const cookie = this.#cookies[request.browser];
-    const standing = cookie && this.#model.judge(cookie);
+    const held = this.#judge(request);
     const decision = await this.#visit(request, LOGOUT);
-    const isAlive = standing === 'fresh' || standing === 'previous';
-    if (isAlive) cookie.session.isEnded = true;
-    assert.equal(decision.kind, isAlive ? 'logout' : 'nobody');
-    const isDeleted = isAlive || standing === 'dead';
+    if (held.isAlive) held.session.isEnded = true;
+    assert.equal(decision.kind, held.isAlive ? 'logout' : 'nobody');
+    const isDeleted = held.isAlive || held.isDead;
     return this.#receive(request, decision, { kind: isDeleted ? 'deletion' : 'nothing' });
   }
 
   /** Of somebody who has a session already it is a use; anybody else's session ends. */
   async #signIn(request: Request, person: string): Promise<void> {
-    const cookie = this.#cookies[request.browser];
-    const standing = cookie && this.#model.judge(cookie);
+    const held = this.#judge(request);
     const decision = await this.#visit(request, signInAs(consumerOf(person)));
     assert.equal(decision.kind, 'credential');
-    const isAlive = standing === 'fresh' || standing === 'previous';
-    if (isAlive && cookie.session.person === person) {
-      const kind = this.#model.use(cookie.session, standing) ? 'renewal' : 'may-renew';
-      return this.#receive(request, decision, { kind, session: cookie.session });
+    if (held.isAlive && held.session.person === person) {
+      return this.#receive(request, decision, this.#useOf(held));
     }
-    if (isAlive) cookie.session.isEnded = true;
-    return this.#receive(request, decision, {
-      kind: 'renewal',
-      session: this.#model.begin(person),
-    });
+    if (held.isAlive) held.session.isEnded = true;
+    const session = this.#model.begin(person);
+    return this.#receive(request, decision, { kind: 'renewal', session });
+  }
+
+  #judge({ browser }: Request): Held {
+    const cookie = this.#cookies[browser];
+    if (cookie === undefined) return { isAlive: false, isDead: false };
+    const standing = this.#model.judge(cookie);
+    return standing === 'fresh' || standing === 'previous'
+      ? { isAlive: true, standing, session: cookie.session }
+      : { isAlive: false, isDead: standing === 'dead' };
+  }
+
+  #useOf({ session, standing }: Living): Sending {
+    return { kind: this.#model.use(session, standing) ? 'renewal' : 'may-renew', session };
   }
 
   #visit({ browser, node }: Request, visit: Visit = {}): Promise<Decision> {
