@@ -98,9 +98,9 @@ export class ProtobufEvent extends Event {
   #end(calls: readonly PdkCall[]): void {
     const unanswered = this.#batch ? this.#batch.calls.length - this.#batch.results.length : 0;
     const last = calls.at(-1);
-    const isExit = last !== undefined && endsEvent(last);
+    const isClosing = last !== undefined && endsEvent(last);
     this.#line.send(encodeEnd(calls, this.#sequence));
-    this.#line.settle(unanswered + calls.length - (isExit ? 1 : 0), isExit);
+    this.#line.settle(unanswered + calls.length - (isClosing ? 1 : 0), isClosing);
   }
 
   #check(): void {

@@ -1,6 +1,6 @@
 import type { Client } from 'pg';
 
-export interface Rows {
+interface Rows {
   readonly count: number;
   /** No transaction with this number or a later one had written when it was read. */
   readonly transaction: string;

@@ -49,7 +49,7 @@ export interface Copy {
  * - `dead`: good for nothing ever again
  * - `outdated`: good for nothing, but its session lives
  */
-export type Standing = 'fresh' | 'previous' | 'dead' | 'outdated';
+type Standing = 'fresh' | 'previous' | 'dead' | 'outdated';
 
 /** What happens to sessions. */
 export type Turn = 'idling' | 'rolling' | 'absolute' | 'replayed' | 'renewed' | 'previous';

@@ -50,7 +50,7 @@ class ClockedDatabase extends Database {
 }
 
 /** A node of the cluster with one route. */
-export interface Node {
+interface Node {
   readonly backend: Backend;
   readonly guard: Guard;
 }
