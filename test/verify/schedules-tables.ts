@@ -9,7 +9,7 @@ export type Notify = (payload: string) => void;
 
 /**
  * What the statements of lib/statements.ts do to the tables, each at one moment, in memory: a model of Postgres for
- * schedules that no Postgres could be made to run.
+ * schedules that no Postgres could be made to run. schedules.test.ts holds it against a real one.
  */
 export class Tables {
   /** Milliseconds since the epoch. */

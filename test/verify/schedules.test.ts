@@ -45,14 +45,14 @@ after(async () => {
 });
 
 type Operation =
-  | { readonly name: 'create' | 'end' | 'expire' | 'cut'; readonly who: number }
+  | { readonly name: 'create' | 'end' | 'end-all' | 'expire' | 'cut'; readonly who: number }
   | { readonly name: 'renew'; readonly who: number; readonly generation: number }
   | { readonly name: 'touch'; readonly who: number; readonly generation: number };
 
 const who = fc.nat({ max: 2 });
 const generation = fc.nat({ max: 2 });
 const OPERATION: fc.Arbitrary<Operation> = fc.oneof(
-  fc.record({ name: fc.constantFrom('create', 'create', 'end', 'expire', 'cut'), who }),
+  fc.record({ name: fc.constantFrom('create', 'create', 'end', 'end-all', 'expire', 'cut'), who }),
   fc.record({ name: fc.constant('renew' as const), who, generation }),
   fc.record({ name: fc.constant('touch' as const), who, generation }),
 );
@@ -107,6 +107,11 @@ class Pair {
       case 'end':
         for (const store of [this.#real, this.#model]) await store.end([session.family]);
         return;
+      case 'end-all': {
+        const families = [...this.#sessions.values()].map(({ family }) => family);
+        for (const store of [this.#real, this.#model]) await store.end(families);
+        return;
+      }
       case 'expire':
         return this.#expire(session);
       case 'cut': {
