@@ -175,6 +175,23 @@ describe('the guard over a database', () => {
     }
   });
 
+  test('nor is it from the cache, where the cookie is a living one for another audience', async () => {
+    for (const column of ['audience', 'realm']) {
+      const at = (audience: string, node: TestNode) => guard({ audience }, node);
+      const here = at('a', nodes.trusting);
+      const somebody = await signedIn(here);
+      assert.equal(who(await somebody.visitor.visit(here)), 'alice', 'whom the node knows');
+      const { visitor, session } = await signedIn(at('a', nodes.asking));
+      await signedIn(at('b', nodes.asking), alice, visitor);
+      await sql.query(`update session_guard.sessions set ${column} = 'other' where handle = $1`, [
+        session.handle,
+      ]);
+      for (const visit of ['first', 'second']) {
+        assert.equal(who(await visitor.visit(here)), 'nobody', `${column}, ${visit}`);
+      }
+    }
+  });
+
   test('a session that ended elsewhere is dead at its renewal at the latest', async () => {
     const trusting = guard({}, nodes.trusting);
     const { visitor, session } = await signedIn(trusting);

@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { recall } from '../../lib/channel.ts';
 import { CookieStorage } from '../../lib/cookie-storage.ts';
-import type { Decision } from '../../lib/guard.ts';
+import { type Decision, deliberate } from '../../lib/guard.ts';
 import {
   alice,
   bob,
   openGuard,
+  requestOf,
   SECRET,
   signInAs,
   type Visit,
@@ -376,6 +378,22 @@ test('while Kong finds nobody at all, the session says who it is', async () => {
     const decision = await visitor.visit(guard);
     assert.deepEqual(decision.kind === 'session' && decision.consumer, consumer);
   }
+});
+
+test('the header of a session that has ended is forgotten, and no other', async () => {
+  const { guard, clock } = world();
+  const short = guard({ idling_timeout: 10 });
+  const visitor = new Visitor();
+  await visitor.visit(short, signInAs(alice));
+  const { cookies } = visitor;
+  const isKnown = () => recall(short.channels.session, cookies) !== undefined;
+  await deliberate(short, requestOf(cookies, {}));
+  assert.equal(isKnown(), true);
+  await deliberate(short, requestOf(cookies, {}));
+  assert.equal(isKnown(), true);
+  clock.now += 11_000;
+  assert.equal((await deliberate(short, requestOf(cookies, {}))).kind, 'nobody');
+  assert.equal(isKnown(), false);
 });
 
 test('why nobody is signed in', async () => {
