@@ -242,12 +242,17 @@ test('a cookie under a fallback is sealed anew under the first secret', async ()
   assert.equal(who(await visitor.visit(after)), 'alice');
 });
 
-test('Secure by the scheme of the request', async () => {
-  const guard = world().guard({ cookie_secure_auto: true });
-  const signIn = (scheme: string) =>
-    new Visitor().visit(guard, { ...signInAs(alice), traits: { scheme } });
+test('Secure by the scheme of the request where that is wanted, and else as configured', async () => {
+  const { guard } = world();
+  const signIn = (scheme: string, fields: object = { cookie_secure_auto: true }) =>
+    new Visitor().visit(guard(fields), { ...signInAs(alice), traits: { scheme } });
   assert.match(cookiesOf(await signIn('https'))[0] ?? '', /; Secure/);
   assert.doesNotMatch(cookiesOf(await signIn('http'))[0] ?? '', /; Secure/);
+  assert.match(cookiesOf(await signIn('http', {}))[0] ?? '', /; Secure/);
+  assert.doesNotMatch(
+    cookiesOf(await signIn('https', { cookie_secure: false }))[0] ?? '',
+    /; Secure/,
+  );
 });
 
 test('a session too large for cookies is none, and an earlier cookie goes', async () => {
