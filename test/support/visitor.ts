@@ -18,7 +18,7 @@ export const alice: Consumer = {
 export const bob: Consumer = { id: '22222222-2222-4222-8222-222222222222', username: 'bob' };
 
 export interface Visit {
-  readonly credential?: { readonly id: string };
+  readonly credential?: { readonly id?: string };
   /** Whom Kong's auth plugins took the request for. */
   readonly consumer?: Consumer;
   readonly method?: string;

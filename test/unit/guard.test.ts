@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { recall } from '../../lib/channel.ts';
 import { CookieStorage } from '../../lib/cookie-storage.ts';
+import { events, type SessionEvent } from '../../lib/events.ts';
 import { type Decision, deliberate } from '../../lib/guard.ts';
 import {
   alice,
@@ -348,6 +349,33 @@ test("a credential's number is its own consumer's only", async () => {
   await visitor.visit(guard, signInAs(alice, 'one'));
   assert.equal(cookiesOf(await visitor.visit(guard, signInAs(bob, 'one'))).length, 1);
   assert.equal(who(await visitor.visit(guard)), 'bob');
+});
+
+test("a credential without a number is known by its consumer's", async () => {
+  const visitor = new Visitor();
+  const decision = await visitor.visit(world().guard(), { credential: {}, consumer: alice });
+  assert.ok(decision.kind === 'credential');
+  assert.equal(decision.session?.credentialId, alice.id);
+});
+
+test('the same groups at the same credential are the same session', async () => {
+  const guard = world().guard();
+  const visitor = new Visitor();
+  const signIn = { ...signInAs(alice), groups: ['gold', 'silver'] };
+  assert.equal(cookiesOf(await visitor.visit(guard, signIn)).length, 1);
+  assert.deepEqual(cookiesOf(await visitor.visit(guard, signIn)), []);
+});
+
+test('that a consumer is gone is told', async (t) => {
+  const told: unknown[] = [];
+  const listener = (event: unknown) => told.push((event as SessionEvent).code);
+  events.subscribe(listener);
+  t.after(() => events.unsubscribe(listener));
+  const guard = world().guard();
+  const visitor = new Visitor();
+  await visitor.visit(guard, signInAs(carol));
+  await visitor.visit(guard, { consumer: bob });
+  assert.ok(told.includes('consumer_gone'), told.join());
 });
 
 test('who signs in with the persistent cookie alone gets a session', async () => {
