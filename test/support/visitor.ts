@@ -95,3 +95,9 @@ export const signInAs = (consumer: Consumer, key = `key of ${consumer.id}`): Vis
   credential: { id: key },
   consumer,
 });
+
+/** The token with one character of its tag changed. */
+export function damage(token: string): string {
+  const at = token.lastIndexOf('.') + 1;
+  return token.slice(0, at) + (token[at] === 'A' ? 'B' : 'A') + token.slice(at + 1);
+}

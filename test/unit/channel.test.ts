@@ -11,7 +11,7 @@ import {
 } from '../../lib/channel.ts';
 import { parseConfig } from '../../lib/config.ts';
 import { NO_COOKIES } from '../../lib/cookie.ts';
-import { requestOf, SECRET } from '../support/visitor.ts';
+import { damage, requestOf, SECRET } from '../support/visitor.ts';
 
 const NOW = 1_800_000_000_000;
 const OTHER = 'Zt5Rw8Yb2Nq6Mv4Xc1Ld9Kf7Hj3Gs0PaEoUiTy';
@@ -42,7 +42,7 @@ test('a header whose cookies are all genuine is known from then on, until it is 
 test('what clients could make up is not kept, nor a long header', async () => {
   const genuine = await header();
   const value = /session=([^;]+)/.exec(genuine)?.[1] ?? '';
-  const damaged = `session=${value.slice(0, -3)}AAA`;
+  const damaged = `session=${damage(value)}`;
   for (const kept of [
     'session=of-somebody-else',
     damaged,

@@ -7,6 +7,7 @@ import { type Decision, deliberate } from '../../lib/guard.ts';
 import {
   alice,
   bob,
+  damage,
   openGuard,
   requestOf,
   SECRET,
@@ -441,17 +442,16 @@ test('why nobody is signed in', async () => {
   visitor.jar.set('session', 'of-somebody-else');
   assert.equal(await why(visitor), 'missing');
   await visitor.visit(remembering, signInAs(alice));
-  const damaged = (cookie: string) => `${cookie.slice(0, -2)}AA`;
   const of = (...names: string[]) => {
     const copy = new Visitor();
     for (const name of names) copy.jar.set(name, visitor.jar.get(name) ?? '');
     return copy;
   };
   const broken = of('session');
-  broken.jar.set('session', damaged(broken.jar.get('session') ?? ''));
+  broken.jar.set('session', damage(broken.jar.get('session') ?? ''));
   assert.equal(await why(broken), 'invalid');
   const forgotten = of('remember');
-  forgotten.jar.set('remember', damaged(forgotten.jar.get('remember') ?? ''));
+  forgotten.jar.set('remember', damage(forgotten.jar.get('remember') ?? ''));
   assert.equal(await why(forgotten), 'invalid');
   clock.now += 101_000_000;
   assert.equal(await why(of('session')), 'expired');
