@@ -229,6 +229,19 @@ test('polling does not prolong a session', async () => {
   }
 });
 
+test('what is no polling does prolong a session', async () => {
+  const { guard, clock } = world();
+  for (const exempt of [{ idle_exempt_header: 'x-background' }, { idle_exempt_paths: ['/poll'] }]) {
+    const exempting = guard({ idling_timeout: 10, ...exempt });
+    const visitor = new Visitor();
+    await visitor.visit(exempting, signInAs(alice));
+    for (let visit = 0; visit < 3; visit++) {
+      clock.now += 6000;
+      assert.equal(who(await visitor.visit(exempting)), 'alice');
+    }
+  }
+});
+
 test('a cookie under a fallback is sealed anew under the first secret', async () => {
   const other = 'Zt5Rw8Yb2Nq6Mv4Xc1Ld9Kf7Hj3Gs0PaEoUiTy';
   const { guard } = world();
@@ -328,6 +341,15 @@ test('users find their sessions under the configured path, and only there', asyn
   assert.equal((await new Visitor().visit(guard, { target: '/_sessions' })).kind, 'nobody');
   const posted = await visitor.visit(guard, { method: 'POST', target: '/_sessions' });
   assert.equal(posted.kind === 'answer' && posted.answer.status, 405);
+});
+
+test('sessions are listed for those who sign in with this request, and for no anonymous consumer', async () => {
+  const guard = world().guard({ self_service: true });
+  const target = '/_sessions';
+  assert.equal((await new Visitor().visit(guard, { ...signInAs(alice), target })).kind, 'answer');
+  assert.equal((await new Visitor().visit(guard, { consumer: bob, target })).kind, 'nobody');
+  const nameless = { credential: { id: 'x' }, target };
+  assert.equal((await new Visitor().visit(guard, nameless)).kind, 'credential');
 });
 
 test("a handle that is not the user's own ends nothing", async () => {
