@@ -193,9 +193,10 @@ test('who signs in anew keeps what the persistent cookie holds for other audienc
   await visitor.visit(a, signInAs(alice));
   await visitor.visit(b, signInAs(alice));
   await visitor.visit(a, signInAs(alice, 'another key'));
-  visitor.jar.delete('session');
-  assert.equal(who(await visitor.copy().visit(a)), 'alice');
-  assert.equal(who(await visitor.copy().visit(b)), 'alice');
+  for (const audience of [a, b, a]) {
+    visitor.jar.delete('session');
+    assert.equal(who(await visitor.visit(audience)), 'alice');
+  }
 });
 
 test('with a consumer that is gone goes the session, and the persistent cookie once it is looked at', async () => {
