@@ -2,11 +2,14 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, before, test } from 'node:test';
 import { Client } from 'pg';
+import { CookieStorage } from '../../lib/cookie-storage.ts';
 import { Credentials } from '../../lib/credentials.ts';
 import { openDatabase } from '../../lib/database.ts';
 import type { Database } from '../../lib/database.ts';
+import type { Guard } from '../../lib/presence.ts';
 import { startPostgres } from '../support/postgres.ts';
 import type { Postgres } from '../support/postgres.ts';
+import { alice, bob, openGuard, signInAs, Visitor } from '../support/visitor.ts';
 
 /** The columns that matter of Kong 3.9's tables. */
 const KONG = `
@@ -97,4 +100,25 @@ test('a database that does not answer ends nothing', async () => {
   assert.equal(await credentials.isUnchanged(randomUUID(), 'basic-auth x', TTL, 0), true);
   await assert.rejects(credentials.print(randomUUID()), { code: 'ERR_STORE_UNAVAILABLE' });
   await nowhere.close();
+});
+
+test('a session ends with its credential, where that is known', async () => {
+  const clock = { now: Date.now() };
+  const storage = new CookieStorage(undefined, () => clock.now);
+  const unknowing = openGuard({}, storage);
+  const guard = { ...unknowing, credentials: new Credentials(database) };
+  const who = async (visitor: Visitor, at: Guard = guard) => {
+    const decision = await visitor.copy().visit(at);
+    return decision.kind === 'session' ? decision.consumer.username : decision.kind;
+  };
+  const [known, foreign] = [new Visitor(), new Visitor()];
+  const id = await password('a hash');
+  await known.visit(guard, signInAs(alice, id));
+  await foreign.visit(guard, signInAs(bob, randomUUID()));
+  clock.now += TTL + 1;
+  assert.deepEqual([await who(known), await who(foreign)], ['alice', 'bob']);
+  await kong.query('delete from basicauth_credentials where id = $1', [id]);
+  clock.now += TTL + 1;
+  assert.deepEqual([await who(known), await who(foreign)], ['nobody', 'bob']);
+  assert.equal(await who(known, unknowing), 'alice', 'elsewhere nobody can tell');
 });
