@@ -4,6 +4,7 @@ import { recall } from '../../lib/channel.ts';
 import { CookieStorage } from '../../lib/cookie-storage.ts';
 import { events, type SessionEvent } from '../../lib/events.ts';
 import { type Decision, deliberate } from '../../lib/guard.ts';
+import { recognise } from '../../lib/recognition.ts';
 import {
   alice,
   bob,
@@ -451,6 +452,19 @@ test('the header of a session that has ended is forgotten, and no other', async 
   clock.now += 11_000;
   assert.equal((await deliberate(short, requestOf(cookies, {}))).kind, 'nobody');
   assert.equal(isKnown(), false);
+});
+
+test('a session that is known at once yields to a credential, and to a method that is not known', async () => {
+  const guard = world().guard();
+  const visitor = new Visitor();
+  await visitor.visit(guard, signInAs(alice));
+  assert.equal(who(await visitor.visit(guard)), 'alice');
+  const { cookies } = visitor;
+  assert.notEqual(recognise(guard, requestOf(cookies, {})), undefined);
+  assert.equal(recognise(guard, { ...requestOf(cookies, {}), method: undefined }), undefined);
+  assert.equal(recognise(guard, requestOf(cookies, { method: 'DELETE' })), undefined);
+  assert.equal((await visitor.visit(guard, signInAs(bob))).kind, 'credential');
+  assert.equal(who(await visitor.visit(guard)), 'bob');
 });
 
 test('why nobody is signed in', async () => {
