@@ -87,7 +87,7 @@ export class Backend {
       ...options.bus,
       log,
       onNotice: (notice) => this.#hear(notice),
-      onListening: () => this.#reload(),
+      onListening: () => this.#listen(),
     });
     const cache = { max: options.cacheSize, isTrusted: () => this.#isTrusted() };
     this.sessions = new Cache({ ...cache, packing: sessionPacking });
@@ -244,6 +244,12 @@ export class Backend {
   #revoke(revocation: Revocation): void {
     this.touches.forget(this.sessions.revoke(revocation));
     this.cutOffs.revoke(revocation);
+  }
+
+  /** Whatever was told until now was missed, a change of the tables too. Before the first request nobody has looked. */
+  #listen(): void {
+    this.#reload();
+    if (this.readiness.isReady) this.readiness.recheck();
   }
 
   #reload(): void {

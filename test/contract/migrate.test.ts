@@ -156,6 +156,19 @@ test('a node refuses to serve tables it does not know, from the start or from th
   await Promise.all([running.close(), late.close()]);
 });
 
+test('a change of the tables while nobody listened is found when the listener is back', async () => {
+  const node = openNode(url);
+  const session = await signIn(node, newSession(), HOUR);
+  await until(() => node.backend.bus.isHealthy);
+  await sql.query('insert into session_guard.migrations (id, breaking) values (501, true)');
+  assert.ok(await node.storage.load(session));
+  await sql.query(`select pg_terminate_backend(pid) from pg_stat_activity
+    where datname = current_database() and application_name = 'session-guard listener'`);
+  await until(() => !node.backend.readiness.isReady);
+  await assert.rejects(node.storage.load(session), { code: 'ERR_SCHEMA' });
+  await node.close();
+});
+
 /** A role with no rights but the given ones, and a URL to connect as it. */
 async function role(...grants: string[]): Promise<string> {
   const name = `session_guard_test_${randomBytes(4).toString('hex')}`;
