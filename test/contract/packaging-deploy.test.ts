@@ -2,11 +2,12 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { mkdtemp, readFile, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { parse } from 'yaml';
+import { isLoopback } from '../../lib/endpoint/address.ts';
 import { parseOptions } from '../../lib/server/options.ts';
 import { Dockerfile } from '../support/dockerfile.ts';
 import { startGateway } from '../support/gateway/index.ts';
@@ -121,6 +122,12 @@ interface Container {
   readonly env?: { name: string; value?: string }[];
   readonly volumeMounts: { name: string; mountPath: string }[];
   readonly securityContext: object;
+  readonly ports?: { name: string; containerPort: number }[];
+  readonly livenessProbe?: Probe;
+  readonly readinessProbe?: Probe;
+}
+interface Probe {
+  readonly httpGet: { path: string; port: string };
 }
 interface Deployment {
   readonly spec: {
@@ -170,6 +177,20 @@ test('the pod of the sidecar shares one socket, one user and one answer to the q
   assert.ok(!env.has(`${key}_START_CMD`));
 });
 
+test('the endpoint of the sidecar can be probed by the kubelet, and its metrics need a token', async () => {
+  const { template } = ((await load('deploy/kubernetes/sidecar.yaml')) as Deployment).spec;
+  const server = template.spec.initContainers.find(({ name }) => name === 'session-guard');
+  assert.ok(server?.command);
+  const { socket, endpoint } = optionsIn(server.command.join(' '));
+  assert.equal(socket, SOCKET);
+  assert.ok(endpoint && !isLoopback(endpoint.address.host));
+  assert.deepEqual(server.ports, [{ name: 'metrics', containerPort: endpoint.address.port }]);
+  assert.deepEqual(server.livenessProbe, { httpGet: { path: '/healthz', port: 'metrics' } });
+  assert.deepEqual(server.readinessProbe, { httpGet: { path: '/readyz', port: 'metrics' } });
+  const folder = dirname(endpoint.metricsTokenFile ?? '');
+  assert.ok(server.volumeMounts.some(({ mountPath }) => mountPath === folder));
+});
+
 test('the values for the chart say what the manifest says', async () => {
   const { template } = ((await load('deploy/kubernetes/sidecar.yaml')) as Deployment).spec;
   const { env, deployment } = (await load('deploy/kubernetes/values.yaml')) as Values;
@@ -180,7 +201,7 @@ test('the values for the chart say what the manifest says', async () => {
   for (const [name, value] of Object.entries(env)) {
     assert.equal(value, ofKong.get(`KONG_${name.toUpperCase()}`), name);
   }
-  assert.deepEqual(deployment.userDefinedVolumes, template.spec.volumes.slice(0, 1));
+  assert.deepEqual(deployment.userDefinedVolumes, template.spec.volumes.slice(0, 2));
 });
 
 test('the systemd unit starts the server where kong.conf looks for it', async () => {
