@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { Page } from '../support/markdown.ts';
 
 /*
  * docs/installing.md: `sh` blocks are run; `console` blocks need a tool, a right or a machine that is not at hand, so
@@ -15,15 +16,10 @@ import { promisify } from 'node:util';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const TSX = import.meta.resolve('tsx');
-const page = await readFile(`${ROOT}docs/installing.md`, 'utf8');
+const page = new Page('docs/installing.md');
 const { scripts } = JSON.parse(await readFile(`${ROOT}package.json`, 'utf8')) as {
   scripts: Record<string, string>;
 };
-
-const blocksOf = (language: string): string[] =>
-  [...page.matchAll(new RegExp(`^\`\`\`${language}\\n(.*?)^\`\`\`$`, 'gms'))].map(
-    ([, text = '']) => text,
-  );
 
 /** What no test runs. */
 const TOOLS = [
@@ -48,7 +44,7 @@ test('the commands that need nothing but the package do what the page says', asy
   await mkdir(bin, { recursive: true });
   const program = `#!/bin/sh\nexec "${process.execPath}" --import "${TSX}" "${ROOT}lib/cli.ts" "$@"\n`;
   await writeFile(join(bin, 'session-guard'), program, { mode: 0o755 });
-  for (const line of blocksOf('sh').join('').trim().split('\n')) {
+  for (const line of page.lines('sh')) {
     // Those of npm have tests of their own: contract/executable and contract/packaging-npm.
     const [, script] = /^npm run (?:--silent )?(\w+)/.exec(line) ?? [];
     if (script !== undefined) assert.ok(scripts[script], script);
@@ -61,10 +57,7 @@ test('the commands that need nothing but the package do what the page says', asy
 });
 
 test('the others use known tools and files that exist', () => {
-  const lines = blocksOf('console')
-    .join('')
-    .split('\n')
-    .filter((line) => line.startsWith('$ '));
+  const lines = page.lines('console').filter((line) => line.startsWith('$ '));
   assert.ok(lines.length > 15);
   for (const line of lines) {
     const words = line
@@ -85,7 +78,5 @@ test('the others use known tools and files that exist', () => {
 });
 
 test('its links lead somewhere', () => {
-  for (const [, path = ''] of page.matchAll(/\]\((?!#)([^)#]+)/g)) {
-    assert.ok(existsSync(join(ROOT, 'docs', path)), path);
-  }
+  assert.deepEqual(page.brokenLinks(), []);
 });
