@@ -1,4 +1,5 @@
 import { channel, tracingChannel } from 'node:diagnostics_channel';
+import type { Config } from './config.ts';
 import type { Decision } from './guard.ts';
 import type { Pdk } from './pdk.ts';
 
@@ -66,12 +67,14 @@ export interface RequestTrace {
   readonly startedAt: number;
   /** A subscriber of `start` may put another in its place. */
   pdk: Pdk;
+  /** Under which configuration. */
+  readonly config: Pick<Config, 'storage' | 'audience' | 'place'>;
   /** From `asyncEnd` on; `undefined` where the handler failed. */
   readonly result?: Decision | undefined;
 }
 
 /** Requests from their first to their last word with Kong. As long as nobody subscribes none is traced. */
-export const requests = tracingChannel<RequestTrace, RequestTrace>('session-guard.request');
+export const requests = tracingChannel<unknown, RequestTrace>('session-guard.request');
 
 export function report(code: EventCode, fields: EventFields = {}): void {
   if (events.hasSubscribers) events.publish({ code, ...fields } satisfies SessionEvent);

@@ -55,7 +55,8 @@ export class SessionGuard implements Instance {
    */
   async access(pdk: Pdk): Promise<void> {
     if (!requests.hasSubscribers) return void (await this.#handle(pdk));
-    const trace: RequestTrace = { pdk, startedAt: performance.now() };
+    const { config } = this.#guard;
+    const trace: RequestTrace = { pdk, config, startedAt: performance.now() };
     await requests.tracePromise(() => this.#handle(trace.pdk), trace);
   }
 

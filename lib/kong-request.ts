@@ -18,7 +18,7 @@ const REQUEST_LINE = constant('kong.nginx.get_var', 'request');
 const GROUPS = constant('kong.nginx.get_ctx', 'authenticated_groups');
 /** As many lines as Kong hands out; of a request with more we know that it has too many to be known. */
 const MAX_LINES = 1000;
-const HEADERS = constant('kong.request.get_headers', MAX_LINES);
+export const HEADERS = constant('kong.request.get_headers', MAX_LINES);
 
 /** Kong's own buffer for bodies (client_body_buffer_size); over MessagePack a larger one would be a 500. */
 const MAX_BODY = 8192;

@@ -162,7 +162,8 @@ function countQueries(registry: Registry): Close {
   });
 }
 
-function errorCode(error: unknown): string {
+/** SQLSTATE, code of the system, `timeout` or `other`. */
+export function errorCode(error: unknown): string {
   if (!(error instanceof Error)) return 'other';
   if ('code' in error && typeof error.code === 'string' && /^[A-Z0-9_]{1,40}$/.test(error.code)) {
     return error.code;

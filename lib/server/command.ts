@@ -6,6 +6,9 @@ import type { RunningServer } from './index.ts';
 import { parseOptions, USAGE } from './options.ts';
 import type { Options } from './options.ts';
 
+/** Where all copies of @opentelemetry/api 1.x keep what is registered. To look there it need not be loaded. */
+const OPENTELEMETRY = Symbol.for('opentelemetry.js.api.1');
+
 /** Where the command finds its plugin. Each loads what it needs, and only when it is called. */
 export interface PluginSource {
   info(): Promise<PluginInfo>;
@@ -57,7 +60,18 @@ async function start(options: Options, source: PluginSource): Promise<void> {
   const server = await serve({ plugin: await source.plugin(), socket: options.socket, log });
   // The child of no one, as under a supervisor or in a container, has no parent to lose.
   const followParent = !options.detached && process.ppid > 1;
-  endWhenDone(await withEndpoint(server, options, log), { log, followParent });
+  const watched = await withSpans(await withEndpoint(server, options, log), log);
+  endWhenDone(watched, { log, followParent });
+}
+
+/** The server, with spans if whoever started the process has registered a provider of tracers. */
+async function withSpans(server: RunningServer, log: Log): Promise<RunningServer> {
+  if (!(OPENTELEMETRY in globalThis)) return server;
+  const { openSpans } = await import('../spans.ts');
+  const spans = openSpans();
+  if (spans === undefined) return server;
+  log.info({ event: 'spans' }, 'requests are traced');
+  return { ...server, drain: () => server.drain().then(() => spans.close()) };
 }
 
 /** The server and, where one is asked for, what tells operators about it over HTTP. */

@@ -36,7 +36,12 @@ async function realScrape(url: string): Promise<Scrape> {
     await assert.rejects(nonsense);
     const decision: Decision = { kind: 'unavailable' };
     const pdk = { pipelined: true, identityByContext: true } as never;
-    await requests.tracePromise(async () => decision, { pdk, startedAt: performance.now() });
+    const config = { storage: 'kong', audience: 'default', place: {} } as const;
+    await requests.tracePromise(async () => decision, {
+      pdk,
+      config,
+      startedAt: performance.now(),
+    });
     await until(() => node.backend.bus.isHealthy);
     return new Scrape(await metrics.scrape());
   } finally {
