@@ -51,13 +51,12 @@ test('what needs a real Kong or publishes is read: its tools and scripts are kno
   }
 });
 
-test('the files and folders it names are there, and its links lead somewhere', () => {
+test('the files and folders it names are there', () => {
   const paths = [...page.text.matchAll(/`((?:lib|test|docs|plugins|monitoring)\/[\w./-]*)`/g)];
   assert.ok(paths.length > 20);
   for (const [, path] of paths) assert.ok(existsSync(`${ROOT}${path}`), path);
   const named = [...page.text.matchAll(/`((?:contract|e2e)\/[\w-]+)`/g)];
   for (const [, name] of named) assert.ok(tests.includes(`${name}.test.ts`), name);
-  assert.deepEqual(page.brokenLinks(), []);
 });
 
 test('it can be read in a few minutes', () => {

@@ -1,18 +1,11 @@
-import { existsSync, readFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { readFileSync } from 'node:fs';
 
-const ROOT = fileURLToPath(new URL('../../', import.meta.url));
-
-/** A page of the documentation, as tests hold it to what it says. */
+/** A page of the documentation, by its path below the root of the project, as tests hold it to what it says. */
 export class Page {
   readonly text: string;
-  readonly #folder: string;
 
-  /** @param path below the root of the project */
   constructor(path: string) {
-    this.text = readFileSync(join(ROOT, path), 'utf8');
-    this.#folder = join(ROOT, dirname(path));
+    this.text = readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8');
   }
 
   /** The code blocks of a language. */
@@ -24,13 +17,5 @@ export class Page {
   /** The lines of all blocks of a language. */
   lines(language: string): string[] {
     return this.blocks(language).join('').trim().split('\n');
-  }
-
-  /** Links to files that are not there. */
-  brokenLinks(): string[] {
-    const links = [...this.text.matchAll(/\]\((?!#|https?:)([^)#]+)/g)];
-    return links
-      .map(([, path = '']) => path)
-      .filter((path) => !existsSync(join(this.#folder, path)));
   }
 }
