@@ -10,7 +10,7 @@ import type { SocketFile } from './socket-file.ts';
  * How long a stop waits for connections to become quiet, and for the plugin to write what is
  * pending.
  */
-const CONNECTIONS_MS = 1000;
+const CONNECTIONS_MS = 2000;
 const CLOSE_MS = 3000;
 
 export interface ServeOptions extends HostOptions {

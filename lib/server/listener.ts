@@ -7,8 +7,8 @@ import type { SocketFile } from './socket-file.ts';
 import { HEAD_BYTES } from './transport.ts';
 import type { Transport } from './transport.ts';
 
-/** A pooled connection on which nothing came for this long is not about to be used. */
-const QUIET_MS = 200;
+/** When nothing came for this long on any pooled connection, none is about to be used. */
+const QUIET_MS = 500;
 
 /** Accepts Kong's connections and hands each to the transport that understands its first bytes. */
 export class Listener {
@@ -35,15 +35,30 @@ export class Listener {
     this.#server.close();
   }
 
-  /** Ends the connections as they become quiet, and the rest after `patience` milliseconds. */
+  /**
+   * Ends the connections once nothing has come on any of them for a while, within `patience` milliseconds. As long as
+   * some are in use Kong is on its way to the server after us and may start an instance on any of them, which fails
+   * where it meets a closed one. One after the other, for the same reason.
+   */
   async endConnections(patience: number): Promise<void> {
     const end = Date.now() + patience;
-    while (this.#sockets.size > 0 && Date.now() < end) {
-      const before = new Map([...this.#sockets].map((socket) => [socket, socket.bytesRead]));
-      await delay(QUIET_MS);
-      for (const [socket, bytesRead] of before) if (socket.bytesRead === bytesRead) socket.end();
+    await this.#quiet(end);
+    for (const socket of this.#sockets) {
+      socket.end();
+      if (Date.now() < end) await delay(1);
     }
+    while (this.#sockets.size > 0 && Date.now() < end) await delay(10);
     for (const socket of this.#sockets) socket.destroy();
+  }
+
+  async #quiet(end: number): Promise<void> {
+    const traffic = () => [...this.#sockets].reduce((sum, { bytesRead }) => sum + bytesRead, 0);
+    for (let before = NaN; this.#sockets.size > 0 && Date.now() < end;) {
+      const now = traffic();
+      if (now === before) return;
+      before = now;
+      await delay(Math.min(QUIET_MS, end - Date.now()));
+    }
   }
 
   #accept(socket: Socket): void {

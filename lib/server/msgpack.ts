@@ -122,7 +122,7 @@ class Connection {
     const instance = this.#host.instances.get(InstanceId);
     // These words make Kong start the instance and then run the request again from its beginning,
     // also when we drain: by the next connection it reaches the server after us.
-    if (!instance || this.#host.isDraining) return this.#fail(id, 'no plugin instance here');
+    if (!instance || this.#host.isDraining) return this.#fail(id, 'no plugin instance here', true);
     void this.#transport.begin(this.#turn(id)).run(instance);
   }
 
@@ -146,29 +146,32 @@ class Connection {
   }
 
   #answer(id: number, result: PdkValue): void {
-    this.#send(packReply(id, undefined, result), true);
+    this.#send(packReply(id, undefined, result), false);
   }
 
   /**
    * Kong acts on the text where it knows it, and otherwise fails the start of an instance with 500.
    */
-  #fail(id: number, error: string): void {
-    this.#send(packReply(id, error, undefined), true);
+  #fail(id: number, error: string, isLast = false): void {
+    this.#send(packReply(id, error, undefined), isLast);
   }
 
   #refuse(id: number, reason: string): void {
     this.#host.log.error({ event: 'refused', reason }, 'refused a call');
-    this.#send(packReply(id, refusal(reason), undefined), true);
+    this.#send(packReply(id, refusal(reason), undefined), false);
   }
 
   /**
-   * A connection is given up after the last answer while we drain: Kong would otherwise come back
-   * on it.
+   * A connection is given up with the last answer about a request while we drain: Kong would otherwise come back on it.
+   * It is closed in the same turn, so that Kong finds the end when it puts the connection back: a start that meets a
+   * closed connection is a 500, and a request passes (kong-protocol.md B.6).
    */
   #send(reply: Buffer, isLast: boolean): boolean {
     if (!this.#socket.writable) return false;
-    if (isLast && this.#host.isDraining) this.#socket.end(reply);
-    else this.#socket.write(reply);
+    this.#socket.write(reply);
+    if (!isLast || !this.#host.isDraining) return true;
+    if (this.#socket.writableLength === 0) this.#socket.destroy();
+    else this.#socket.end();
     return true;
   }
 }

@@ -84,7 +84,7 @@ class Connection {
     this.#event = undefined;
     this.#unread = answers;
     this.#isClosing = isClosing;
-    if (this.#socket.destroyed || (answers === 0 && !isClosing)) return this.#endIfDraining();
+    if (this.#socket.destroyed || (answers === 0 && !isClosing)) return;
     this.#isSettling = true;
     this.#host.began();
   }
@@ -104,7 +104,6 @@ class Connection {
     if (!this.#isSettling) return;
     this.#isSettling = false;
     this.#host.ended();
-    this.#endIfDraining();
   }
 
   #handleCall(frame: Buffer): void {
@@ -135,7 +134,8 @@ class Connection {
     const instance = this.#host.instances.get(id);
     // A connection that is closed before anything was written to it makes Kong start the instance
     // and then run the request again. When we drain, it does so by another connection, at the
-    // server after us.
+    // server after us. Only here: a start that meets a closed connection is a 500
+    // (kong-protocol.md J2, J3).
     if (!instance || this.#host.isDraining) return void this.#socket.end();
     const event = new ProtobufEvent(this.#host, this, sequence);
     this.#event = event;
@@ -158,7 +158,6 @@ class Connection {
       if (name !== plugin.name) throw new Error(`this server runs ${plugin.name} only`);
       const id = instances.start(config, 'int32') as number;
       this.send(encodeStarted(sequence, plugin.name, id));
-      this.#endIfDraining();
     } catch (err) {
       log.error({ event: 'instance-refused', err }, 'refused a configuration');
       this.#socket.end();
@@ -168,11 +167,6 @@ class Connection {
   #closeInstance(sequence: number, reader: FieldReader): void {
     while (reader.next()) if (reader.field === 1) this.#host.instances.close(reader.int32());
     this.send(encodeClosed(sequence));
-    this.#endIfDraining();
-  }
-
-  #endIfDraining(): void {
-    if (this.#host.isDraining) this.#socket.end();
   }
 }
 

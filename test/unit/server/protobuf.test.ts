@@ -199,7 +199,29 @@ test('a server that drains takes no request, and waits until Kong has answered t
   assert.equal(host.running, 1);
   kong.send(Buffer.alloc(0));
   await host.idle();
-  await assert.rejects(kong.frame(), /closed/);
+});
+
+test('a server that drains closes a connection in answer to a request alone', async (t) => {
+  const { kong, open, host } = await openServer(t);
+  const pass = await kong.start({ behaviour: 'pass' });
+  const slow = await kong.start({ behaviour: 'slow' });
+  const other = await open();
+  kong.handle(slow);
+  while (host.running === 0) await new Promise((resolve) => setImmediate(resolve));
+  host.isDraining = true;
+  await kong.name();
+  await kong.frame();
+  assert.equal(await kong.name(), '');
+  await kong.returned();
+  kong.send(Buffer.alloc(0)); // the answer to the act: now the request is over
+  for (const line of [kong, other]) {
+    // A start that finds its connection closed is a 500; the one below would be such a start.
+    assert.ok((await line.start({ behaviour: 'pass' })) > 0);
+    line.call(35, (out) => out.intField(1, pass));
+    assert.equal(await line.returned(), line.sequence);
+    line.handle(slow);
+    await assert.rejects(line.frame(), /closed/);
+  }
 });
 
 test('both protocols are served on one socket, told by their first bytes', async (t) => {
