@@ -20,7 +20,14 @@ test('every test that the table of defects names exists', () => {
 });
 
 const ROOT = new URL('../../', import.meta.url);
-const pages = ['README.md', 'CHANGELOG.md', 'SECURITY.md', 'bench/README.md', 'test/e2e/README.md']
+const pages = [
+  'README.md',
+  'CHANGELOG.md',
+  'SECURITY.md',
+  'CONTRIBUTING.md',
+  'bench/README.md',
+  'test/e2e/README.md',
+]
   .concat(readdirSync(new URL('docs', ROOT)).map((name) => `docs/${name}`))
   .filter((name) => name.endsWith('.md'));
 const textOf = (page: string): string => readFileSync(new URL(page, ROOT), 'utf8');
