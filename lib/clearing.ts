@@ -54,7 +54,7 @@ const cleared = (names: readonly string[]): Headers =>
   Object.fromEntries(names.map((name) => [name, []]));
 
 /** Headers that must not reach the upstream as the client sent them. */
-export class Clearing {
+class Clearing {
   readonly #names: ReadonlySet<string>;
   readonly #everything: Headers;
 

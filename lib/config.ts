@@ -63,7 +63,7 @@ export interface CookieSettings {
   readonly maxAge: number | undefined;
 }
 
-export interface RememberSettings {
+interface RememberSettings {
   readonly cookie: CookieSettings;
   readonly realm: string;
   readonly timeouts: Timeouts;

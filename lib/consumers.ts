@@ -13,7 +13,7 @@ export const subjectOf = ({ id, username, customId }: Consumer): string =>
   username ?? customId ?? id;
 
 /** Asks Kong; `undefined` for "not found" and for "the database did not answer" alike (kong-protocol.md C.2). */
-export type LookUp = (id: string) => Promise<Consumer | undefined>;
+type LookUp = (id: string) => Promise<Consumer | undefined>;
 
 export interface Question {
   readonly now: number;

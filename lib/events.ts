@@ -40,7 +40,7 @@ export interface Place {
 }
 
 /** The session that an event is about, as far as it is known. Ids as byte strings (pdk.ts). */
-export interface Concerned {
+interface Concerned {
   readonly handle?: string;
   readonly family?: string;
   readonly consumerId?: string;

@@ -29,7 +29,7 @@ export interface NumberField extends Common {
   readonly between: readonly [number, number];
 }
 
-export interface BooleanField extends Common {
+interface BooleanField extends Common {
   readonly type: 'boolean';
   readonly default?: boolean;
 }

@@ -60,7 +60,7 @@ export type Decision =
  * Why nobody is signed in: no cookie of ours; none that is genuine and good here; the session's time is over; it was
  * ended, or is so long over that it is no longer known.
  */
-export type Why = 'missing' | 'invalid' | 'expired' | 'revoked';
+type Why = 'missing' | 'invalid' | 'expired' | 'revoked';
 
 /**
  * Decides one request. The order is the point (design.md §1): nobody is authenticated before everything is verified,

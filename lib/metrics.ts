@@ -7,7 +7,7 @@ import type { Decision } from './guard.ts';
 import { addStateMetrics } from './metrics-state.ts';
 
 /** What became of a request, as `session_guard_requests_total` tells it. */
-export const RESULTS = [
+const RESULTS = [
   'pass',
   'renew', // passed, with a new cookie for the same session
   'deny_missing',

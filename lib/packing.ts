@@ -2,7 +2,7 @@ import type { Revocation } from './notice.ts';
 import type { Session } from './session.ts';
 
 /** What the text need not hold, because whoever keeps it has it already. */
-export interface Label {
+interface Label {
   readonly key: string;
   readonly family: string;
 }

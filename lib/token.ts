@@ -16,7 +16,7 @@ export interface Entry {
 }
 
 /** What storage `cookie` keeps of a session besides what the entry and the instance say. */
-export type Content = Pick<
+type Content = Pick<
   Session,
   | 'handle'
   | 'family'

@@ -3,7 +3,7 @@ import { events, requests } from '../events.ts';
 import type { RequestTrace, SessionEvent } from '../events.ts';
 import { resultOf } from '../metrics.ts';
 
-export const COUNTED = [
+const COUNTED = [
   'sign-ins',
   'renewals',
   'sign-outs',
