@@ -251,10 +251,10 @@ for (const colorScheme of ['light', 'dark'] as const) {
     await isWarned(page, 'This key is not known.');
     assert.deepEqual(await seriousFindings(page), []);
     await signInWithKey(page, demo.account);
-    await elsewhere('other', async () => {
+    await elsewhere(`other, ${colorScheme}`, async () => {
       await seesAccount(page);
       await staySignedIn(page);
-      await sessions(page).getByText('other').waitFor();
+      await sessions(page).getByText(`other, ${colorScheme}`).waitFor();
       assert.deepEqual(await seriousFindings(page), []);
     });
     await context.setOffline(true);
