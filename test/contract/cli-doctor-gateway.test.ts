@@ -255,6 +255,31 @@ test('the include says of underscores what the directive says', async (context) 
   assert.deepEqual(bad((await diagnose(url)).diagnoses), ['warning nowhere']);
 });
 
+test('a Kong 3.9.1 that cannot tell of its plugin server is examined all the same', async (context) => {
+  const answers: Record<string, [number, object]> = {
+    '/': [500, { message: 'An unexpected error occurred' }],
+    [`/schemas/plugins/${NAME}`]: [200, { fields: [] }],
+  };
+  const asked = (loaded: boolean) =>
+    listen(context, ({ url: path = '' }, response) => {
+      const isSchema = path.startsWith('/schemas');
+      const [status, body] =
+        isSchema && !loaded ? [404, {}] : (answers[path] ?? [200, { data: [], next: null }]);
+      response.setHeader('Server', 'kong/3.9.1');
+      response.statusCode = status;
+      response.end(JSON.stringify(body));
+    });
+  assert.deepEqual(bad((await diagnose(await asked(true))).diagnoses), [
+    'warning admin_root',
+    'warning nowhere',
+  ]);
+  assert.deepEqual(bad((await diagnose(await asked(false))).diagnoses), [
+    'warning admin_root',
+    'error not_loaded',
+    'warning nowhere',
+  ]);
+});
+
 /** Port 1 will not do: fetch refuses it itself. */
 async function closedPort(): Promise<string> {
   const server = createServer().listen(0, '127.0.0.1');

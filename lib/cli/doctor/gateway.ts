@@ -1,6 +1,7 @@
 import { CliError, usageError } from '../command.ts';
 import { isFields, objectsIn } from '../bundled/found.ts';
 import type { Fields } from '../bundled/found.ts';
+import { NAME } from '../../schema.ts';
 
 export interface Plugin {
   readonly id: string;
@@ -20,13 +21,18 @@ export interface Route {
   readonly service: string | undefined;
 }
 
-/** What the Admin API says, as far as sessions depend on it. */
-export interface Gateway {
+/** What the Admin API says of the node itself. */
+interface Node {
   readonly version: string;
-  /** Names of the plugins that the node has loaded. */
-  readonly available: ReadonlySet<string>;
+  readonly hasLoaded: boolean;
   /** `{name, value}` of the nginx directives that kong.conf puts into the proxy's block; `undefined` = not told. */
   readonly proxyDirectives: readonly Fields[] | undefined;
+  /** Whether it fails to tell of itself. */
+  readonly isMute: boolean;
+}
+
+/** What the Admin API says, as far as sessions depend on it. */
+export interface Gateway extends Node {
   readonly plugins: readonly Plugin[];
   readonly routes: readonly Route[];
   /** The id of a consumer by what `anonymous` calls it: an id or a username. */
@@ -39,7 +45,24 @@ const PAGES = 10_000;
 /** Reads a gateway's configuration. @throws CliError if the Admin API does not answer as one */
 export async function readGateway(url: string, token: string | undefined): Promise<Gateway> {
   const api = new AdminApi(url, token);
-  const root = await api.get('/');
+  return {
+    ...(await readNode(api)),
+    plugins: (await api.list('/plugins')).map(toPlugin),
+    routes: (await api.list('/routes')).map(toRoute),
+    consumer: async (reference) =>
+      idOf(await api.get(`/consumers/${encodeURIComponent(reference)}`, true)),
+  };
+}
+
+async function readNode(api: AdminApi): Promise<Node> {
+  const response = await api.ask('/');
+  const [, mute] = /^kong\/(\d[\w.-]*)/.exec(response.headers.get('server') ?? '') ?? [];
+  // Kong 3.9.0 and 3.9.1 cannot tell of a plugin server that they have started themselves (Kong/kong#14111).
+  if (response.status === 500 && mute !== undefined) {
+    const hasLoaded = (await api.get(`/schemas/plugins/${NAME}`, true)) !== undefined;
+    return { version: mute, hasLoaded, proxyDirectives: undefined, isMute: true };
+  }
+  const root = await api.read('/', response);
   const { version, plugins, configuration } = isFields(root) ? root : {};
   if (typeof version !== 'string' || !isFields(plugins)) {
     throw new CliError('--admin-url does not lead to an Admin API of Kong');
@@ -48,14 +71,11 @@ export async function readGateway(url: string, token: string | undefined): Promi
   const directives = isFields(configuration) ? configuration['nginx_proxy_directives'] : undefined;
   return {
     version,
-    available: new Set(isFields(available) ? Object.keys(available) : []),
+    hasLoaded: isFields(available) && Object.hasOwn(available, NAME),
     proxyDirectives: Array.isArray(directives)
       ? objectsIn(directives).map(([directive]) => directive)
       : undefined,
-    plugins: (await api.list('/plugins')).map(toPlugin),
-    routes: (await api.list('/routes')).map(toRoute),
-    consumer: async (reference) =>
-      idOf(await api.get(`/consumers/${encodeURIComponent(reference)}`, true)),
+    isMute: false,
   };
 }
 
@@ -74,14 +94,22 @@ class AdminApi {
     this.#token = token;
   }
 
-  /** `undefined` for 404 where that may be. */
-  async get(path: string, mayLack = false): Promise<unknown> {
-    const response = await fetch(`${this.#url}${path}`, {
+  /** Any answer. */
+  ask(path: string): Promise<Response> {
+    return fetch(`${this.#url}${path}`, {
       signal: AbortSignal.timeout(TIMEOUT),
       headers: this.#token === undefined ? {} : { 'Kong-Admin-Token': this.#token },
     }).catch((cause: unknown) => {
       throw new CliError(`the Admin API cannot be reached: ${reasonOf(cause)}`);
     });
+  }
+
+  /** `undefined` for 404 where that may be. */
+  async get(path: string, mayLack = false): Promise<unknown> {
+    return this.read(path, await this.ask(path), mayLack);
+  }
+
+  async read(path: string, response: Response, mayLack = false): Promise<unknown> {
     if (response.status === 404 && mayLack) return undefined;
     if (!response.ok) throw new CliError(`the Admin API answers ${response.status} to GET ${path}`);
     return response.json().catch(() => undefined);

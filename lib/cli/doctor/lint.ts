@@ -22,10 +22,9 @@ export async function lint(gateway: Gateway): Promise<Diagnosis[]> {
   ];
 }
 
-function lintNode({ version, available, proxyDirectives }: Gateway): Diagnosis[] {
+function lintNode({ version, hasLoaded, proxyDirectives, isMute }: Gateway): Diagnosis[] {
   const [major = 0, minor = 0] = version.split('.').map(Number);
   const isOld = major < 3 || (major === 3 && minor < 4);
-  const isLoaded = available.has(NAME);
   const drops = proxyDirectives?.some(
     ({ name, value }) =>
       (name === 'underscores_in_headers' && value === 'off') ||
@@ -35,7 +34,17 @@ function lintNode({ version, available, proxyDirectives }: Gateway): Diagnosis[]
     isOld
       ? error('kong_old', 'gateway', `is Kong ${version}`, 'session-guard needs Kong 3.4 or newer')
       : ok('kong', 'gateway', `is Kong ${version}`),
-    ...(isLoaded
+    ...(isMute
+      ? [
+          warning(
+            'admin_root',
+            'gateway',
+            'answers 500 to GET / of the Admin API, as Kong 3.9.0 and 3.9.1 do while they run any plugin server themselves (Kong/kong#14111)',
+            'harmless for requests; where Kong Manager needs it let systemd or a sidecar run the plugin server',
+          ),
+        ]
+      : []),
+    ...(hasLoaded
       ? []
       : [
           error(
