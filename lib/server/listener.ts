@@ -2,6 +2,7 @@ import { createServer } from 'node:net';
 import type { Server, Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Log } from '../log.ts';
+import { withBuffer } from './accepted.ts';
 import { bindSocket } from './socket-file.ts';
 import type { SocketFile } from './socket-file.ts';
 import { HEAD_BYTES } from './transport.ts';
@@ -20,7 +21,9 @@ export class Listener {
   constructor(transports: readonly Transport[], log: Log) {
     this.#transports = transports;
     this.#log = log;
-    this.#server = createServer((socket) => this.#accept(socket));
+    this.#server = createServer({ pauseOnConnect: true }, (socket) =>
+      this.#accept(withBuffer(socket)),
+    );
   }
 
   async listen(path: string): Promise<SocketFile> {
