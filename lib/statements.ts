@@ -229,10 +229,10 @@ export const SQL = {
   // else Postgres reads the table from its beginning when much has expired, past all that earlier statements deleted.
   prune: `with turn as materialized (select pg_try_advisory_xact_lock(hashtextextended($1, 0)) as is_ours),
   expired as (
-    select s.key from :SCHEMA.sessions s where (select is_ours from turn) and s.expires_at <= now()
+    select s.ctid from :SCHEMA.sessions s where (select is_ours from turn) and s.expires_at <= now()
     order by s.expires_at limit $2 for update skip locked
   ), gone as (
-    delete from :SCHEMA.sessions s where s.key = any(array(select key from expired)) returning 1
+    delete from :SCHEMA.sessions s where s.ctid = any(array(select ctid from expired)) returning 1
   ), past as (
     delete from :SCHEMA.cutoffs c where (select is_ours from turn) and c.expires_at <= now() returning 1
   )
