@@ -115,7 +115,10 @@ export class Backend {
       isUsing = false;
       this.#users -= 1;
       if (this.#users > 0) return;
-      this.#closing = setTimeout(() => void this.close(), this.#grace).unref();
+      this.#closing = setTimeout(() => {
+        // Nobody waits for it, and a rejection that nobody takes would end the process.
+        this.close().catch((error: unknown) => this.#log('close_failed', { error }));
+      }, this.#grace).unref();
     };
   }
 
