@@ -1,10 +1,11 @@
+import { readFile } from 'node:fs/promises';
 import { startGateway } from '../test/support/gateway/index.ts';
 import type { PluginServerDefinition } from '../test/support/gateway/index.ts';
 import type { Conversation } from '../test/support/gateway/recorder.ts';
 
 /*
- * The stand-in for Kong as a process of its own, so that its CPU time is its own: one worker, the plugin server that its
- * argument describes in JSON. It ends when its parent does.
+ * The stand-in for Kong as a process of its own, so that its CPU time is its own: one worker with our nginx include, as
+ * in the image, and the plugin server that its argument describes in JSON. It ends when its parent does.
  */
 
 /** The first message to the parent. */
@@ -20,7 +21,8 @@ export interface Told {
 }
 
 const server = JSON.parse(process.argv[2] ?? '{}') as PluginServerDefinition;
-const gateway = await startGateway({ server });
+const nginxInclude = await readFile(new URL('../nginx/session-guard.conf', import.meta.url), 'utf8');
+const gateway = await startGateway({ server, nginxInclude });
 const { adminUrl, proxyUrl } = gateway;
 const tell = (message: Ready | Told): void => void process.send?.(message);
 

@@ -186,7 +186,8 @@ class KongRequest implements Request {
   /** Asks for these in one batch. */
   async read(calls: readonly PdkCall[]): Promise<void> {
     const answers = await this.#pdk.read(calls);
-    for (const [index, call] of calls.entries()) {
+    for (let index = 0; index < calls.length; index++) {
+      const call = calls[index]!;
       const answer = answers[index];
       this.#answers.set(call, answer);
       if (call === COOKIE) this.#cookies = text(answer) ?? '';

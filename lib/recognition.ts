@@ -33,14 +33,9 @@ export function recognise(guard: Guard, request: Request): Decision | undefined 
   const use = { generation: entry.generation, lifetime, touchInterval, prolongs: true };
   // Where the cookie has to carry the use it is due to be sent again.
   if (storage.seen(session, use) !== session) return undefined;
+  const decision = { kind: 'session', consumer, session, cookies: NO_COOKIES } as const;
   const rest = own?.rest;
-  return {
-    kind: 'session',
-    consumer,
-    session,
-    cookies: NO_COOKIES,
-    ...(rest !== undefined && { rest }),
-  };
+  return rest === undefined ? decision : { ...decision, rest };
 }
 
 /** Whether the configuration asks for nothing that has to be looked into with every request. */

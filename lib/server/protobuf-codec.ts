@@ -14,15 +14,24 @@ export class ProtobufError extends Error {
 export const MAX_FRAME_BYTES = 1024 * 1024;
 const LENGTH_BYTES = 4;
 const MAX_DEPTH = 32;
+const EMPTY = Buffer.alloc(0);
 
 /** Cuts a stream into frames, whatever the pieces it arrives in. */
 export class FrameReader {
+  #buffer: Buffer = EMPTY;
+  /** Where in it the next frame begins. */
+  #start = 0;
+  /** What came behind it while the next frame was not whole. */
   #chunks: Buffer[] = [];
+  /** Bytes of buffer and chunks that no frame has taken yet, and that the next one takes. */
   #available = 0;
   #need = LENGTH_BYTES;
 
   push(chunk: Buffer): void {
-    this.#chunks.push(chunk);
+    if (this.#available === 0) {
+      this.#buffer = chunk;
+      this.#start = 0;
+    } else this.#chunks.push(chunk);
     this.#available += chunk.length;
   }
 
@@ -32,16 +41,23 @@ export class FrameReader {
    */
   next(): Buffer | undefined {
     if (this.#available < this.#need) return undefined;
-    const buffer = this.#chunks.length === 1 ? this.#chunks[0]! : Buffer.concat(this.#chunks);
-    const length = buffer.readUInt32LE(0);
+    if (this.#chunks.length > 0) this.#join();
+    const length = this.#buffer.readUInt32LE(this.#start);
     if (length > MAX_FRAME_BYTES) throw new ProtobufError('a frame is too large');
-    const end = LENGTH_BYTES + length;
-    const isWhole = buffer.length >= end;
-    const rest = isWhole ? buffer.subarray(end) : buffer;
-    this.#chunks = rest.length > 0 ? [rest] : [];
-    this.#available = rest.length;
-    this.#need = isWhole ? LENGTH_BYTES : end;
-    return isWhole ? buffer.subarray(LENGTH_BYTES, end) : undefined;
+    this.#need = LENGTH_BYTES + length;
+    if (this.#available < this.#need) return undefined;
+    const end = this.#start + this.#need;
+    const frame = length === 0 ? EMPTY : this.#buffer.subarray(this.#start + LENGTH_BYTES, end);
+    this.#start = end;
+    this.#available -= this.#need;
+    this.#need = LENGTH_BYTES;
+    return frame;
+  }
+
+  #join(): void {
+    this.#buffer = Buffer.concat([this.#buffer.subarray(this.#start), ...this.#chunks]);
+    this.#start = 0;
+    this.#chunks = [];
   }
 }
 

@@ -19,6 +19,7 @@ const reasonOf = (error: NodeJS.ErrnoException): string =>
 /** A stream socket to the plugin server, read when somebody asks, as a cosocket is. */
 export class Connection {
   readonly #socket: Socket;
+  readonly #unsent: Buffer[] = [];
   #received = Buffer.alloc(0);
   #fault: SocketError | undefined;
   #wake: (() => void) | undefined;
@@ -62,8 +63,18 @@ export class Connection {
     this.#wake = undefined;
   }
 
-  /** Resolves when the kernel has the bytes, which a peer that does not read delays. */
-  async send(bytes: Buffer, timeoutMs: number): Promise<void> {
+  /**
+   * Sends with the next `flush`. Kong's own sends follow one another within microseconds, and its peer finds them in one
+   * read; from a process as slow as this one the peer would wake up for each.
+   */
+  write(bytes: Buffer): void {
+    this.#unsent.push(bytes);
+  }
+
+  /** Resolves when the kernel has all that was written, which a peer that does not read delays. */
+  async flush(timeoutMs: number): Promise<void> {
+    if (this.#unsent.length === 0) return;
+    const bytes = Buffer.concat(this.#unsent.splice(0));
     let timer: NodeJS.Timeout | undefined;
     try {
       await new Promise<void>((resolve, reject) => {
@@ -76,6 +87,11 @@ export class Connection {
     } finally {
       clearTimeout(timer);
     }
+  }
+
+  /** What is there, unread. */
+  get received(): Buffer {
+    return this.#received;
   }
 
   /** Waits until more than `length` bytes are there and returns all of them, unread. */
@@ -92,7 +108,9 @@ export class Connection {
     this.#received = this.#received.subarray(length);
   }
 
+  /** What was written goes out first, as far as the kernel takes it at once. */
   destroy(): void {
+    if (this.#unsent.length > 0) this.#socket.write(Buffer.concat(this.#unsent.splice(0)));
     this.#socket.destroy();
   }
 

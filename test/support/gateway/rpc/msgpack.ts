@@ -137,7 +137,8 @@ export class MessagePackRpc implements Rpc {
       return { error: error.message };
     }
     try {
-      await connection.send(request, this.#wiring.readTimeoutMs);
+      connection.write(request);
+      await connection.flush(this.#wiring.readTimeoutMs);
       return await this.#reply(connection, messageId);
     } catch (error) {
       pool.discard(connection);

@@ -77,12 +77,13 @@ export class ProtobufRpc implements Rpc {
         command,
         parameters,
       );
-      await frames.write(encodeMessage(RPC_CALL, call));
+      frames.write(encodeMessage(RPC_CALL, call));
       if (event !== undefined) {
         const fault = await serveCalls(frames, event, this.#wiring.name);
         if (fault !== undefined) return { error: fault };
       }
       const reply = await frames.read();
+      await frames.flush();
       this.#wiring.pool.release(connection);
       isPooled = true;
       return { result: checkReturn(reply, sequence) };
@@ -119,7 +120,7 @@ async function serveCalls(
     const scope = { exchange, plugin: { name: plugin, id: conf.pluginId } };
     const wrapped = method.wrap(await call(scope, ...parameters));
     const answer = wrapped === undefined ? Buffer.alloc(0) : encodeMessage(method.output, wrapped);
-    await frames.write(answer);
+    frames.write(answer);
   }
 }
 
@@ -159,11 +160,17 @@ class Frames {
     return this.#receive(length);
   }
 
-  async write(payload: Buffer): Promise<void> {
+  /** Goes out before anything is waited for, and with `flush`. */
+  write(payload: Buffer): void {
     const length = Buffer.alloc(4);
     length.writeUInt32LE(payload.length);
+    this.#connection.write(length);
+    this.#connection.write(payload);
+  }
+
+  async flush(): Promise<void> {
     try {
-      await this.#connection.send(Buffer.concat([length, payload]), this.#timeoutMs);
+      await this.#connection.flush(this.#timeoutMs);
     } catch (error) {
       throw error instanceof SocketError ? new LuaError(error.message) : error;
     }
@@ -171,7 +178,8 @@ class Frames {
 
   async #receive(length: number): Promise<Buffer> {
     try {
-      let bytes: Buffer = Buffer.alloc(0);
+      let bytes = this.#connection.received;
+      if (bytes.length < length) await this.flush();
       while (bytes.length < length) {
         bytes = await this.#connection.peekBeyond(bytes.length, this.#timeoutMs);
       }
