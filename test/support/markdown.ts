@@ -8,14 +8,9 @@ export class Page {
     this.text = readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8');
   }
 
-  /** The code blocks of a language. */
+  /** The code blocks of a language, those in lists too. */
   blocks(language: string): string[] {
-    const blocks = this.text.matchAll(new RegExp(`^\`\`\`${language}\\n(.*?)^\`\`\`$`, 'gms'));
+    const blocks = this.text.matchAll(new RegExp(`^ *\`\`\`${language}\\n(.*?)^ *\`\`\`$`, 'gms'));
     return [...blocks].map(([, text = '']) => text);
-  }
-
-  /** The lines of all blocks of a language. */
-  lines(language: string): string[] {
-    return this.blocks(language).join('').trim().split('\n');
   }
 }
