@@ -1,6 +1,9 @@
 import { SessionGuard } from '../lib/instance.ts';
 import type { Pdk, PdkCall, PdkValue } from '../lib/pdk.ts';
 import { NAME, PRIORITY, schemaFields, VERSION } from '../lib/schema.ts';
+import { openRegisteredSpans } from '../lib/tracing.ts';
+
+void openRegisteredSpans();
 
 /**
  * What kong-pdk's stock `kong-js-pluginserver` loads. session-guard-server hosts the same SessionGuard without

@@ -1,13 +1,11 @@
 import type { Log } from '../log.ts';
+import { openRegisteredSpans } from '../tracing.ts';
 import { formatDump } from './dump.ts';
 import type { PluginInfo } from './dump.ts';
 import type { HostedPlugin } from './host.ts';
 import type { RunningServer } from './index.ts';
 import { parseOptions, USAGE } from './options.ts';
 import type { Options } from './options.ts';
-
-/** Where all copies of @opentelemetry/api 1.x keep what is registered. To look there it need not be loaded. */
-const OPENTELEMETRY = Symbol.for('opentelemetry.js.api.1');
 
 /** Where the command finds its plugin. Each loads what it needs, and only when it is called. */
 export interface PluginSource {
@@ -66,9 +64,7 @@ async function start(options: Options, source: PluginSource): Promise<void> {
 
 /** The server, with spans if whoever started the process has registered a provider of tracers. */
 async function withSpans(server: RunningServer, log: Log): Promise<RunningServer> {
-  if (!(OPENTELEMETRY in globalThis)) return server;
-  const { openSpans } = await import('../spans.ts');
-  const spans = openSpans();
+  const spans = await openRegisteredSpans();
   if (spans === undefined) return server;
   log.info({ event: 'spans' }, 'requests are traced');
   return { ...server, drain: () => server.drain().then(() => spans.close()) };

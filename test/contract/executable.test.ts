@@ -14,6 +14,7 @@ import { startGateway } from '../support/gateway/index.ts';
 import type { Gateway } from '../support/gateway/index.ts';
 import { startPostgres } from '../support/postgres.ts';
 import type { Postgres } from '../support/postgres.ts';
+import { isRequest, Provider } from '../support/provider.ts';
 import { createSites, signInAndOut, SITES } from '../support/sites.ts';
 import { createCertificate } from '../support/tls.ts';
 import { startUpstream } from '../support/upstream.ts';
@@ -135,17 +136,21 @@ describe('the single-file executable of the image', () => {
     let gateway: Gateway;
     let upstream: Awaited<ReturnType<typeof startUpstream>>;
 
-    before(async () => {
-      upstream = await startUpstream();
-      const socketPath = join(folder, 'session-guard-server.socket');
-      gateway = await startGateway({
+    const openGateway = async (command: string) => {
+      const socketPath = join(await mkdtemp(join(folder, 'kong-')), 'server.socket');
+      return startGateway({
         tls: await createCertificate(),
         server: {
           socketPath,
           queryCmd: `${server} -dump`,
-          startCmd: `${server} --socket ${socketPath}`,
+          startCmd: `${command} --socket ${socketPath}`,
         },
       });
+    };
+
+    before(async () => {
+      upstream = await startUpstream();
+      gateway = await openGateway(server);
       await createSites(gateway.adminUrl, { upstreamUrl: upstream.url, databaseUrl });
     });
 
@@ -157,6 +162,23 @@ describe('the single-file executable of the image', () => {
     for (const [storage, host] of Object.entries(SITES)) {
       test(`sign in, stay in, sign out with storage ${storage}`, () => signInAndOut(gateway, host));
     }
+
+    test('spans go to the provider that NODE_OPTIONS names, with a copy of the API of its own', async (t) => {
+      const provider = await Provider.open();
+      t.after(() => provider.close());
+      const env = `/usr/bin/env NODE_OPTIONS=--require=${provider.module}`;
+      const traced = await openGateway(`${env} ${server}`);
+      t.after(() => traced.stop());
+      await createSites(traced.adminUrl, { upstreamUrl: upstream.url, databaseUrl });
+      await signInAndOut(traced, SITES.kong);
+      await traced.stop(); // at which the rest is handed on
+      const spans = await provider.spans();
+      const results = spans
+        .filter(isRequest)
+        .map((span) => span.attributes['session_guard.result']);
+      assert.deepEqual(results, ['deny_missing', 'pass', 'pass', 'logout', 'deny_revoked']);
+      assert.ok(spans.some(({ name, parent }) => name === 'create' && parent !== undefined));
+    });
 
     test('it logs lines of JSON and nothing of the Node inside', () => {
       const lines = gateway.log.filter((line) => line.includes('[session-guard:'));

@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import type { TestContext } from 'node:test';
@@ -9,46 +8,15 @@ import { requests } from '../../lib/events.ts';
 import { openSpans } from '../../lib/spans.ts';
 import { query } from '../support/chaos/sql.ts';
 import { PROTOCOLS, type Protocol, Stage, type StageOptions } from '../support/chaos/stage.ts';
-import { Page } from '../support/markdown.ts';
 import { startPostgres } from '../support/postgres.ts';
 import type { Postgres } from '../support/postgres.ts';
-
-/* The server with the provider of docs/watching.md, whose exporter writes to a file in the place of the network. */
+import { isRequest, Provider } from '../support/provider.ts';
+import type { Span } from '../support/provider.ts';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const TRACE = '4bf92f3577b34da6a3ce929d0e0e4736';
 const PARENT = '00f067aa0ba902b7';
 const TRACEPARENT = `00-${TRACE}-${PARENT}-01`;
-
-interface Span {
-  readonly name: string;
-  readonly kind: number;
-  readonly id: string;
-  readonly trace: string;
-  readonly parent?: string;
-  readonly status: number;
-  readonly attributes: Readonly<Record<string, unknown>>;
-  /** Milliseconds since the epoch. */
-  readonly start: number;
-  readonly end: number;
-}
-
-const EXPORTER = `
-import { appendFileSync } from 'node:fs';
-const ms = ([seconds, nanos]) => seconds * 1000 + nanos / 1e6;
-export class OTLPTraceExporter {
-  export(spans, done) {
-    for (const span of spans) {
-      const { spanId: id, traceId: trace } = span.spanContext();
-      appendFileSync(new URL('spans', import.meta.url), JSON.stringify({
-        name: span.name, kind: span.kind, id, trace, parent: span.parentSpanContext?.spanId,
-        status: span.status.code, attributes: span.attributes, start: ms(span.startTime), end: ms(span.endTime),
-      }) + '\\n');
-    }
-    done({ code: 0 });
-  }
-  shutdown() {}
-}`;
 
 let postgres: Postgres;
 before(async () => {
@@ -56,46 +24,26 @@ before(async () => {
 });
 after(() => postgres.stop());
 
-/** A folder with the module of the page, and the packages it names. */
-async function providerFolder(t: TestContext): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'session-guard-spans-'));
-  t.after(() => rm(folder, { recursive: true }));
-  const scope = join(folder, 'node_modules/@opentelemetry');
-  await mkdir(join(scope, 'exporter-trace-otlp-http'), { recursive: true });
-  for (const name of ['api', 'sdk-trace-base']) {
-    await symlink(join(ROOT, 'node_modules/@opentelemetry', name), join(scope, name));
-  }
-  const manifest = { type: 'module', exports: './index.js' };
-  await writeFile(join(scope, 'exporter-trace-otlp-http/package.json'), JSON.stringify(manifest));
-  await writeFile(join(scope, 'exporter-trace-otlp-http/index.js'), EXPORTER);
-  const [module = ''] = new Page('docs/watching.md').blocks('js');
-  await writeFile(join(folder, 'otel.mjs'), module);
-  return folder;
-}
-
 async function spansOf(
   t: TestContext,
   options: Pick<StageOptions, 'protocol' | 'gateway'>,
   work: (stage: Stage, url: string) => Promise<void>,
 ): Promise<Span[]> {
-  const folder = await providerFolder(t);
+  const provider = await Provider.open();
+  t.after(() => provider.close());
   const url = await postgres.newDatabase();
   const stage = await Stage.open({
     ...options,
     config: { storage: 'kong', cache_ttl: 0, postgres: { url } },
-    nodeArgs: ['--import', join(folder, 'otel.mjs')],
+    nodeArgs: ['--require', provider.module],
   });
   try {
     await work(stage, url);
   } finally {
     await stage.close();
   }
-  const file = join(folder, 'node_modules/@opentelemetry/exporter-trace-otlp-http/spans');
-  const lines = (await readFile(file, 'utf8')).trim().split('\n');
-  return lines.map((line) => JSON.parse(line) as Span);
+  return provider.spans();
 }
-
-const isRequest = ({ name }: Span) => name === 'session-guard access';
 
 for (const protocol of PROTOCOLS) {
   test(`${protocol}: a request is a span in the caller's trace, with its statements below`, async (t) => {
