@@ -57,7 +57,7 @@ async function store(
   const { config, storage, channels } = guard;
   const ids = { session: newId(), remember: newId() };
   const make = await blueprint(guard, request, newcomer);
-  const replaces = await provenSessions(guard, presence);
+  const replaces = await provenSessions(guard, request, presence);
   const beginning: Beginning = {
     session: make(channels.session, ids.session),
     lifetime: config.lifetime,

@@ -118,7 +118,7 @@ const restOf = (rest: string | undefined): { rest?: string } =>
   rest === undefined ? {} : { rest };
 
 async function logOut(guard: Guard, request: Request, presence: Presence): Promise<Decision> {
-  for (const session of await provenSessions(guard, presence)) {
+  for (const session of await provenSessions(guard, request, presence)) {
     await guard.storage.end(session);
     report('session_ended', { session, at: guard.config.place });
   }

@@ -15,6 +15,8 @@ const CONSUMER = constant('kong.client.get_consumer');
  */
 const COOKIE = constant('kong.nginx.get_var', 'http_cookie');
 const REQUEST_LINE = constant('kong.nginx.get_var', 'request');
+/** Seconds with a resolution of milliseconds, since the first bytes of the request were read (ngx_http_core_module). */
+const AGE = constant('kong.nginx.get_var', 'request_time');
 const GROUPS = constant('kong.nginx.get_ctx', 'authenticated_groups');
 /** As many lines as Kong hands out; of a request with more we know that it has too many to be known. */
 const MAX_LINES = 1000;
@@ -175,6 +177,13 @@ class KongRequest implements Request {
     const groups = await this.#ask(GROUPS);
     if (!Array.isArray(groups) || groups.length === 0) return undefined;
     return groups.every((group) => typeof group === 'string') ? groups : undefined;
+  }
+
+  /** Never the first answer once more: it grows. */
+  async age(): Promise<number> {
+    const [answer] = await this.#pdk.read([AGE]);
+    const seconds = Number(text(answer));
+    return seconds > 0 ? seconds * 1000 : 0;
   }
 
   /** Asked anew each time: the first answer may have been a failure. */

@@ -60,14 +60,14 @@ export interface Presence {
 /** Finds out whom the cookies prove, asking the store where this node cannot know. */
 export async function examine(guard: Guard, request: Request): Promise<Presence> {
   const { channels, config, storage } = guard;
-  const session = await examineChannel(guard, channels.session, request.cookies);
+  const session = await examineChannel(guard, request, channels.session);
   const header = session.own.rest ?? request.cookies;
   // The persistent cookie counts where the session's own has nothing to say, and to those who sign in anew.
   const isNeeded = session.proof === undefined || request.credential !== undefined;
   const remember =
     channels.remember &&
     (isNeeded
-      ? await examineChannel(guard, channels.remember, header)
+      ? await examineChannel(guard, request, channels.remember, header)
       : unexamined(ownCookies(channels.remember, header, storage.now())));
   const rest = remember?.own.rest ?? session.own.rest;
   const proof = session.proof ?? remember?.proof;
@@ -85,14 +85,19 @@ const lost = ({ own, tokens, isDead }: Found): Found => ({ own, tokens, isDead }
 
 const unexamined = (own: OwnCookies): Found => ({ own, tokens: [], isDead: false });
 
-async function examineChannel(guard: Guard, channel: Channel, header: string): Promise<Found> {
+async function examineChannel(
+  guard: Guard,
+  request: Request,
+  channel: Channel,
+  header = request.cookies,
+): Promise<Found> {
   const { own, tokens } =
     recall(channel, header) ?? (await read(channel, header, guard.storage.now()));
   let isDead = own.values.length > 0;
   let verdict: Verdict | undefined;
   for (const token of tokens) {
     const entry = token.entries.find(({ audience }) => audience === guard.config.audience);
-    const found = entry && (await examineEntry(guard, channel, token, entry));
+    const found = entry && (await examineEntry(guard, request, channel, { token, entry }));
     if (found?.proof) return { own, tokens, proof: found.proof, isDead: false };
     // A token may live on for another audience, or its session in a newer cookie.
     verdict ??= found?.verdict;
@@ -104,11 +109,12 @@ async function examineChannel(guard: Guard, channel: Channel, header: string): P
 
 async function examineEntry(
   guard: Guard,
+  request: Request,
   channel: Channel,
-  token: Token,
-  entry: Entry,
+  { token, entry }: Pick<Proof, 'token' | 'entry'>,
 ): Promise<{ proof?: Proof; verdict?: Verdict }> {
   const { config, storage } = guard;
+  const { generation } = entry;
   const presented = presentedBy(entry, channel);
   let session = storage.peek(presented);
   // Without the store's word a cached session may say yes and a cached absence no, nothing else.
@@ -116,12 +122,32 @@ async function examineEntry(
     session = await storage.load(presented);
   }
   if (session?.realm !== channel.realm || session.audience !== config.audience) return {};
-  const verdict = judge(session, entry.generation, channel.timeouts, storage.now());
+  const verdict = judge(session, generation, channel.timeouts, storage.now());
   if (isAlive(verdict)) {
     const isPredecessor = verdict === 'predecessor';
     return { proof: { channel, session, token, entry, isPredecessor }, verdict };
   }
-  return { verdict: await settle(guard, session, token, verdict) };
+  const isLate =
+    verdict === 'replayed' && (await wasGood(guard, request, channel, { session, generation }));
+  return { verdict: isLate ? 'superseded' : await settle(guard, session, token, verdict) };
+}
+
+/** Longer than this no request is held up before us; milliseconds. */
+const LONGEST_WAIT = 60_000;
+
+/**
+ * Whether a copy that counts as replayed was no replay yet when its request came. Kong holds requests up for ten seconds
+ * and more when a plugin server dies at the wrong moment (kong-protocol.md J3): that must not end their sessions. They are
+ * refused all the same, so to send a request slowly gains nobody anything.
+ */
+async function wasGood(
+  { storage }: Guard,
+  request: Request,
+  { timeouts }: Channel,
+  { session, generation }: { session: Session; generation: number },
+): Promise<boolean> {
+  const age = Math.min(await request.age(), LONGEST_WAIT);
+  return judge(session, generation, timeouts, storage.now() - age) !== 'replayed';
 }
 
 /** A predecessor's grace begins when its successor is first presented, perhaps on another node. */
@@ -139,7 +165,11 @@ function isCertain(
  * Every session of this audience that the cookies prove, one for each family: several cookies of our name may be good,
  * and a persistent one may belong to another sign-in.
  */
-export async function provenSessions(guard: Guard, presence: Presence): Promise<Session[]> {
+export async function provenSessions(
+  guard: Guard,
+  request: Request,
+  presence: Presence,
+): Promise<Session[]> {
   const { channels, config, storage } = guard;
   const families = new Map<string, Session>();
   for (const [channel, found] of [
@@ -149,7 +179,7 @@ export async function provenSessions(guard: Guard, presence: Presence): Promise<
     if (!channel || !found) continue;
     for (const token of await openTokens(channel, found.own, storage.now())) {
       const entry = token.entries.find(({ audience }) => audience === config.audience);
-      const proof = entry && (await examineEntry(guard, channel, token, entry)).proof;
+      const proof = entry && (await examineEntry(guard, request, channel, { token, entry })).proof;
       if (proof) families.set(proof.session.family, proof.session);
     }
   }

@@ -42,6 +42,8 @@ export interface Request {
   hasHeader(name: string): Promise<boolean>;
   /** The groups that an auth plugin found. */
   groups(): Promise<readonly string[] | undefined>;
+  /** Milliseconds since Kong began to read the request; 0 where it does not say. */
+  age(): Promise<number>;
   /** Asks Kong for a consumer by id. */
   loadConsumer(id: string): Promise<Consumer | undefined>;
 }

@@ -136,6 +136,24 @@ describe('the guard over a database', () => {
     assert.equal(who(await visitor.visit(guard(fields))), 'alice');
   });
 
+  test('a request that came in time and was held up is refused and ends nothing', async () => {
+    const { old, visitor, session } = await withReplay({});
+    const late = await old.copy().visit(guard(), { age: 25_000 });
+    assert.equal(who(late), 'nobody');
+    assert.deepEqual(cookiesOf(late), [], 'the browser may hold the successor');
+    assert.equal(who(await visitor.visit(guard())), 'alice');
+    // It came 11 s after the successor was first presented, and there are 10 s of grace.
+    assert.equal(who(await old.visit(guard(), { age: 19_000 })), 'nobody');
+    assert.deepEqual(await rowsOf(session.family), []);
+  });
+
+  test('nothing is held up for more than a minute', async () => {
+    const { old, session } = await withReplay({});
+    await age(session.handle, 70, ['confirmed_at']);
+    assert.equal(who(await old.visit(guard(), { age: 95_000 })), 'nobody');
+    assert.deepEqual(await rowsOf(session.family), []);
+  });
+
   test('a copy that fell behind with two audiences is refused and ends nothing', async () => {
     const [a, b] = [guard({ audience: 'a' }), guard({ audience: 'b' })];
     const { visitor } = await signedIn(a);

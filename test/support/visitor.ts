@@ -26,6 +26,8 @@ export interface Visit {
   readonly traits?: Traits;
   readonly headers?: readonly string[];
   readonly groups?: readonly string[];
+  /** How long Kong has had the request; milliseconds. */
+  readonly age?: number;
 }
 
 /** An instance without Kong around it: its storage is the caller's. Every consumer exists. */
@@ -87,6 +89,7 @@ export function requestOf(cookies: string, visit: Visit): Request {
       ),
     hasHeader: (name) => Promise.resolve(visit.headers?.includes(name) ?? false),
     groups: () => Promise.resolve(visit.groups),
+    age: () => Promise.resolve(visit.age ?? 0),
     loadConsumer: (id) => Promise.resolve([alice, bob].find((consumer) => consumer.id === id)),
   };
 }

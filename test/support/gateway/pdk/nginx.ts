@@ -20,6 +20,7 @@ const VARIABLES: { [name: string]: (exchange: Exchange) => LuaValue } = {
   server_protocol: ({ incoming }) => `HTTP/${incoming.httpVersion}`,
   request_id: ({ requestId }) => requestId,
   request_method: ({ incoming }) => incoming.method,
+  request_time: ({ startedAt }) => ((Date.now() - startedAt) / 1000).toFixed(3),
   request_length: ({ incoming }) => String(requestLength(incoming)),
   content_length: (exchange) => exchange.header('content-length'),
   content_type: (exchange) => exchange.header('content-type'),
