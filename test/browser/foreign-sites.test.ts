@@ -4,7 +4,7 @@ import type { Browser, Frame, Page } from 'playwright-core';
 import { Scene, type Site } from '../e2e/support/scene.ts';
 import { openBrowser, skipWithoutChromium } from '../support/browser.ts';
 import { openForeignSite } from './support/foreign-site.ts';
-import { answerTo, enter, nameOn, visit } from './support/visits.ts';
+import { answerTo, enter, inProfile, nameOn, visit } from './support/visits.ts';
 
 /* What the pages of others can do to somebody who is signed in, in a browser that knows whose cookies are whose. */
 describe('foreign sites', { skip: skipWithoutChromium(), concurrency: 4 }, () => {
@@ -20,14 +20,8 @@ describe('foreign sites', { skip: skipWithoutChromium(), concurrency: 4 }, () =>
   });
 
   /** In a tab of a browser profile of its own. */
-  async function inTab(scenario: (page: Page) => Promise<void>): Promise<void> {
-    const context = await browser.newContext({ ignoreHTTPSErrors: true });
-    try {
-      await scenario(await context.newPage());
-    } finally {
-      await context.close();
-    }
-  }
+  const inTab = (scenario: (page: Page) => Promise<void>): Promise<void> =>
+    inProfile(browser, async (context) => scenario(await context.newPage()));
 
   /** While a page of this HTML is there, on a host of its own. */
   async function withPage(

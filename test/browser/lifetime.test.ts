@@ -3,11 +3,11 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import type { Browser, BrowserContext, Page } from 'playwright-core';
+import type { Browser, Page } from 'playwright-core';
 import { Scene, type Site } from '../e2e/support/scene.ts';
 import { Clock, until } from '../e2e/support/waiting.ts';
 import { openBrowser, openProfile, skipWithoutChromium } from '../support/browser.ts';
-import { enter, nameOn, visit } from './support/visits.ts';
+import { enter, inProfile, nameOn, visit } from './support/visits.ts';
 
 /* Sessions in tabs, in the history and over restarts of a browser. */
 describe(
@@ -25,15 +25,6 @@ describe(
       await scene?.close();
     });
 
-    async function inProfile(scenario: (context: BrowserContext) => Promise<void>): Promise<void> {
-      const context = await browser.newContext({ ignoreHTTPSErrors: true });
-      try {
-        await scenario(context);
-      } finally {
-        await context.close();
-      }
-    }
-
     const urlOf = ({ host }: Site): string => `https://${host}/`;
 
     /** The statuses of requests that the page makes all at once. */
@@ -48,7 +39,7 @@ describe(
       const config = { storage: 'kong', rolling_timeout: 16, cookie_renew: 8 };
       const url = urlOf(await scene.setUp(config));
       const person = await scene.person();
-      await inProfile(async (context) => {
+      await inProfile(browser, async (context) => {
         const [first, second] = [await context.newPage(), await context.newPage()];
         for (const tab of [first, second]) assert.equal(await visit(tab, url), undefined);
         assert.deepEqual(await askAtOnce(first, [`/?apikey=${person.keys[0].key}`]), [200]);
@@ -78,7 +69,7 @@ describe(
     /** Alice's page, then another one, the sign-out, and back: whom the page that is shown then names. */
     async function nameAfterReturn(site: Site): Promise<string | undefined> {
       let shown: string | undefined;
-      await inProfile(async (context) => {
+      await inProfile(browser, async (context) => {
         const page = await context.newPage();
         await enter(page, urlOf(site), scene.alice);
         const account = `${urlOf(site)}account`;

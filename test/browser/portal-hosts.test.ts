@@ -16,7 +16,7 @@ import {
   staySignedIn,
 } from './support/portal-page.ts';
 import { openPortalSite, type PortalSite } from './support/portal-site.ts';
-import { answerTo } from './support/visits.ts';
+import { answerTo, inProfile } from './support/visits.ts';
 
 /*
  * The set-ups of the Dev Portal's documentation, with its own field values but for the secret: GUI and API on one
@@ -41,11 +41,9 @@ describe('hosts of a portal', { skip: skipWithoutChromium(), concurrency: 4 }, (
     scenario: (site: PortalSite, context: BrowserContext) => Promise<void>,
   ): Promise<void> {
     const site = await openPortalSite(scene, addresses, session);
-    const context = await browser.newContext({ ignoreHTTPSErrors: true });
     try {
-      await scenario(site, context);
+      await inProfile(browser, (context) => scenario(site, context));
     } finally {
-      await context.close();
       await site.close();
     }
   }

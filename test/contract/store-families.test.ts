@@ -3,7 +3,6 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { after, before, test } from 'node:test';
 import type { Session } from '../../lib/session.ts';
 import {
-  createTables,
   HOUR,
   MONTH,
   newSession,
@@ -15,13 +14,12 @@ import {
   use,
 } from '../support/nodes.ts';
 import type { TestNode } from '../support/nodes.ts';
-import { startPostgres } from '../support/postgres.ts';
-import type { Postgres } from '../support/postgres.ts';
 import { Table } from '../support/table.ts';
+import { openTwoNodes, type TwoNodes } from '../support/two-nodes.ts';
 
 /* What ends a family and what restores, confirms or renews in it, at the same time. */
 
-let postgres: Postgres;
+let nodes: TwoNodes;
 let url: string;
 let node: TestNode;
 let other: TestNode;
@@ -29,18 +27,14 @@ let table: Table;
 let watcher: Table;
 
 before(async () => {
-  postgres = await startPostgres();
-  url = await postgres.newDatabase();
-  await createTables(url);
-  [node, other] = [openNode(url, { cacheTtl: 0 }), openNode(url, { cacheTtl: 0 })];
-  await Promise.all([node.backend.readiness.ready(), other.backend.readiness.ready()]);
-  [table, watcher] = [await Table.open(url), await Table.open(url)];
+  nodes = await openTwoNodes(0);
+  ({ url, node, other, table } = nodes);
+  watcher = await Table.open(nodes.url);
 });
 
 after(async () => {
-  await Promise.all([table.close(), watcher.close()]);
-  await Promise.all([node.close(), other.close()]);
-  await postgres.stop();
+  await watcher.close();
+  await nodes.close();
 });
 
 const begin = (fields: Parameters<typeof remembered>[1] = {}) => remembered(node, fields);

@@ -4,46 +4,33 @@ import { after, before, test } from 'node:test';
 import type { Session } from '../../lib/session.ts';
 import type { Begun, NewSession } from '../../lib/storage.ts';
 import {
-  createTables,
   HOUR,
   newSession,
-  openNode,
   REMEMBER_REALM,
   signIn,
   statementsOf,
   until,
-  untilTrusted,
   use,
 } from '../support/nodes.ts';
 import type { TestNode } from '../support/nodes.ts';
-import { startPostgres } from '../support/postgres.ts';
-import type { Postgres } from '../support/postgres.ts';
-import { Table } from '../support/table.ts';
+import type { Table } from '../support/table.ts';
+import { openTwoNodes, type TwoNodes } from '../support/two-nodes.ts';
 
 /* Sign-ins of a consumer that may have only so many sessions. */
 
 type Policy = 'evict-oldest' | 'refuse';
 
-let postgres: Postgres;
-let url: string;
+let nodes: TwoNodes;
 let node: TestNode;
 let other: TestNode;
 let table: Table;
 
 before(async () => {
-  postgres = await startPostgres();
-  url = await postgres.newDatabase();
-  await createTables(url);
-  [node, other] = [openNode(url, { cacheTtl: 60_000 }), openNode(url, { cacheTtl: 60_000 })];
-  await Promise.all([untilTrusted(node), untilTrusted(other)]);
-  table = await Table.open(url);
+  nodes = await openTwoNodes(60_000);
+  ({ node, other, table } = nodes);
 });
 
-after(async () => {
-  await table.close();
-  await Promise.all([node.close(), other.close()]);
-  await postgres.stop();
-});
+after(() => nodes.close());
 
 interface Options {
   readonly at?: TestNode;

@@ -4,7 +4,6 @@ import { after, before, test } from 'node:test';
 import type { Session } from '../../lib/session.ts';
 import type { NewSession } from '../../lib/storage.ts';
 import {
-  createTables,
   HOUR,
   newSession,
   openNode,
@@ -14,37 +13,27 @@ import {
   signIn,
   statementsOf,
   until,
-  untilTrusted,
   use,
   whose,
 } from '../support/nodes.ts';
 import type { TestNode } from '../support/nodes.ts';
-import { startPostgres } from '../support/postgres.ts';
-import type { Postgres } from '../support/postgres.ts';
-import { Table } from '../support/table.ts';
+import type { Table } from '../support/table.ts';
+import { openTwoNodes, type TwoNodes } from '../support/two-nodes.ts';
 
 /* What users see of their sessions, and how they end them. */
 
-let postgres: Postgres;
+let nodes: TwoNodes;
 let url: string;
 let node: TestNode;
 let other: TestNode;
 let table: Table;
 
 before(async () => {
-  postgres = await startPostgres();
-  url = await postgres.newDatabase();
-  await createTables(url);
-  [node, other] = [openNode(url, { cacheTtl: 60_000 }), openNode(url, { cacheTtl: 60_000 })];
-  await Promise.all([untilTrusted(node), untilTrusted(other)]);
-  table = await Table.open(url);
+  nodes = await openTwoNodes(60_000);
+  ({ url, node, other, table } = nodes);
 });
 
-after(async () => {
-  await table.close();
-  await Promise.all([node.close(), other.close()]);
-  await postgres.stop();
-});
+after(() => nodes.close());
 
 /** A session last seen so many minutes ago. */
 async function seen(fields: Partial<NewSession>, minutes: number): Promise<Session> {

@@ -3,7 +3,6 @@ import { randomUUID } from 'node:crypto';
 import { after, before, test } from 'node:test';
 import type { Session } from '../../lib/session.ts';
 import {
-  createTables,
   HOUR,
   MONTH,
   newSession,
@@ -15,32 +14,23 @@ import {
   use,
 } from '../support/nodes.ts';
 import type { TestNode } from '../support/nodes.ts';
-import { startPostgres } from '../support/postgres.ts';
-import type { Postgres } from '../support/postgres.ts';
-import { Table } from '../support/table.ts';
+import type { Table } from '../support/table.ts';
+import { openTwoNodes, type TwoNodes } from '../support/two-nodes.ts';
 
 /* Sign-ins with a persistent session beside the other, and the sessions that it restores. */
 
-let postgres: Postgres;
+let nodes: TwoNodes;
 let url: string;
 let node: TestNode;
 let other: TestNode;
 let table: Table;
 
 before(async () => {
-  postgres = await startPostgres();
-  url = await postgres.newDatabase();
-  await createTables(url);
-  [node, other] = [openNode(url, { cacheTtl: 0 }), openNode(url, { cacheTtl: 0 })];
-  await Promise.all([node.backend.readiness.ready(), other.backend.readiness.ready()]);
-  table = await Table.open(url);
+  nodes = await openTwoNodes(0);
+  ({ url, node, other, table } = nodes);
 });
 
-after(async () => {
-  await table.close();
-  await Promise.all([node.close(), other.close()]);
-  await postgres.stop();
-});
+after(() => nodes.close());
 
 const begin = (fields: Parameters<typeof remembered>[1] = {}) => remembered(node, fields);
 

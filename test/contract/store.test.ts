@@ -15,31 +15,23 @@ import {
   whose,
 } from '../support/nodes.ts';
 import type { TestNode } from '../support/nodes.ts';
-import { startPostgres } from '../support/postgres.ts';
-import type { Postgres } from '../support/postgres.ts';
-import { Table } from '../support/table.ts';
+import type { Table } from '../support/table.ts';
+import { openTwoNodes, type TwoNodes } from '../support/two-nodes.ts';
 
 /* What the tables' statements do, on a real Postgres, without any cache in between. */
 
-let postgres: Postgres;
+let nodes: TwoNodes;
 let url: string;
 let node: TestNode;
 let other: TestNode;
 let table: Table;
 
 before(async () => {
-  postgres = await startPostgres();
-  url = await postgres.newDatabase();
-  [node, other] = [openNode(url, { cacheTtl: 0 }), openNode(url, { cacheTtl: 0 })];
-  await node.backend.readiness.ready();
-  table = await Table.open(url);
+  nodes = await openTwoNodes(0);
+  ({ url, node, other, table } = nodes);
 });
 
-after(async () => {
-  await table.close();
-  await Promise.all([node.close(), other.close()]);
-  await postgres.stop();
-});
+after(() => nodes.close());
 
 const expiryOf = (session: Session) =>
   table.column<number>(session, 'extract(epoch from expires_at - renewed_at)::float8 * 1000');

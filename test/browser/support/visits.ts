@@ -1,7 +1,20 @@
 import assert from 'node:assert/strict';
-import type { Frame, Page, Response } from 'playwright-core';
+import type { Browser, BrowserContext, Frame, Page, Response } from 'playwright-core';
 import type { Person } from '../../e2e/support/scene.ts';
 import { until } from '../../e2e/support/waiting.ts';
+
+/** Runs in a browser profile of its own, which knows no certificates but takes them all. */
+export async function inProfile(
+  browser: Browser,
+  scenario: (context: BrowserContext) => Promise<void>,
+): Promise<void> {
+  const context = await browser.newContext({ ignoreHTTPSErrors: true });
+  try {
+    await scenario(context);
+  } finally {
+    await context.close();
+  }
+}
 
 /** Whom the echo in a page or frame names; undefined where the anonymous consumer was refused. */
 export async function nameOn(place: Page | Frame): Promise<string | undefined> {
