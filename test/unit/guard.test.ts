@@ -321,6 +321,17 @@ test('a session from the future is none', async () => {
   assert.equal((await visitor.visit(guard())).kind, 'nobody');
 });
 
+test('a cookie that names a session in a database proves nothing where sessions live in cookies', async () => {
+  const guard = world().guard();
+  const entry = { audience: 'default', id: 'A'.repeat(43), generation: 0 };
+  const visitor = new Visitor();
+  visitor.jar.set('session', await guard.channels.session.codec.seal([entry], T0));
+  assert.equal(recognise(guard, requestOf(visitor.cookies, {})), undefined);
+  const decision = await visitor.visit(guard);
+  assert.equal(decision.kind === 'nobody' && decision.why, 'revoked');
+  assert.equal(visitor.jar.size, 0);
+});
+
 test('users find their sessions under the configured path, and only there', async () => {
   const guard = world().guard({ self_service: true });
   const visitor = new Visitor();
