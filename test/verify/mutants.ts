@@ -37,8 +37,8 @@ const THOROUGH = [
 ];
 
 const PERCENT = 95;
-/** Milliseconds; a changed loop may never end. */
-const LIMITS = { quick: 60_000, thorough: 180_000 };
+/** Milliseconds; a changed loop may never end. Many times what the tests take: on a busy machine they only wait. */
+const LIMITS = { quick: 300_000, thorough: 900_000 };
 
 interface Survivor {
   readonly file: string;
@@ -55,6 +55,7 @@ export const program: Program = {
     'A test fails when a comparison, a number or a refusal of the security core is another one.',
   counts: 'changes at most',
   defaultCount: 10_000,
+  parts: Object.keys(CORE),
   run: (settings) => {
     const cleanup = new Cleanup();
     return cleanup.around(async () => {
@@ -65,7 +66,8 @@ export const program: Program = {
   },
 };
 
-async function check({ count, seed }: Settings, cleanup: Cleanup): Promise<Figure[]> {
+async function check(settings: Settings, cleanup: Cleanup): Promise<Figure[]> {
+  const { count, seed, only = Object.keys(CORE) } = settings;
   const folder = await mkdtemp(join(tmpdir(), 'session-guard-mutants-'));
   cleanup.defer(() => rm(folder, { recursive: true, force: true }));
   await symlink(join(ROOT, 'node_modules'), join(folder, 'node_modules'));
@@ -73,13 +75,16 @@ async function check({ count, seed }: Settings, cleanup: Cleanup): Promise<Figur
   cleanup.defer(() => postgres.stop());
   const suites = openSuites(folder, postgres.url);
   if (!(await areGreen(suites))) throw new Error('the tests fail without any change');
-  const mutants = sample(await allMutants(), count, seed);
-  const list = JSON.parse(await readFile(LIST, 'utf8')) as Survivor[];
+  const all = await mutantsOfAll(only);
+  const mutants = sample(all, count, seed);
+  const whole = JSON.parse(await readFile(LIST, 'utf8')) as Survivor[];
+  const list = whole.filter(({ file }) => only.includes(file));
   const survivors = await survivorsOf(mutants, suites, (mutant) => {
     const mark = list.some(isSame(mutant)) ? 'as listed' : 'NOT LISTED';
     console.log(`${mutant.file}:${mutant.line}  ${mutant.change}  ${mark}`);
   });
-  return figuresOf(mutants, survivors, list);
+  const untried = all.filter((mutant) => !mutants.includes(mutant));
+  return figuresOf(mutants, survivors, list, untried);
 }
 
 const isSame =
@@ -87,17 +92,17 @@ const isSame =
   (other: Pick<Survivor, 'file' | 'change'>): boolean =>
     file === other.file && change === other.change;
 
-/** A sample says nothing about what is listed and not in it. */
+/** A sample says nothing about what is listed and was not tried. */
 function figuresOf(
   mutants: readonly Mutant[],
   survivors: readonly Mutant[],
   list: readonly Survivor[],
+  untried: readonly Mutant[],
 ): Figure[] {
   const noticed = mutants.length - survivors.length;
   const unlisted = survivors.filter((mutant) => !list.some(isSame(mutant)));
-  const tried = list.filter((listed) => mutants.some(isSame(listed)));
-  const stale = tried.filter((listed) => !survivors.some(isSame(listed)));
-  for (const { file, change } of stale) console.log(`${file}  ${change}  LISTED, BUT NOTICED`);
+  const stale = list.filter((listed) => ![...survivors, ...untried].some(isSame(listed)));
+  for (const { file, change } of stale) console.log(`${file}  ${change}  LISTED, BUT NO SURVIVOR`);
   return [
     { name: 'changes', value: mutants.length, atLeast: 1 },
     { name: 'noticed', value: noticed },
@@ -108,7 +113,7 @@ function figuresOf(
       atLeast: PERCENT,
     },
     { name: 'not noticed and not in survivors.json', value: unlisted.length, atMost: 0 },
-    { name: 'in survivors.json and noticed', value: stale.length, atMost: 0 },
+    { name: 'in survivors.json and no survivor', value: stale.length, atMost: 0 },
   ];
 }
 
@@ -139,8 +144,7 @@ async function areGreen({ quick, thorough }: Suites): Promise<boolean> {
   );
 }
 
-async function allMutants(): Promise<Mutant[]> {
-  const files = Object.keys(CORE);
+async function mutantsOfAll(files: readonly string[]): Promise<Mutant[]> {
   const texts = await Promise.all(files.map((file) => readFile(join(ROOT, file), 'utf8')));
   return files.flatMap((file, index) => mutantsOf(file, texts[index] ?? ''));
 }

@@ -17,6 +17,8 @@ export interface Settings {
   readonly count: number;
   /** Two runs with one seed try the same. */
   readonly seed: number;
+  /** Those of the program's parts that are tried; absent = all of them. */
+  readonly only?: readonly string[];
 }
 
 /** A promise of the product as a program: it tries to break it and prints how far it got. */
@@ -29,6 +31,8 @@ export interface Program {
   readonly counts: string;
   /** `count` of the whole verification; the test command runs the same program with a smaller one. */
   readonly defaultCount: number;
+  /** What `--only` may name, where a part can be tried without the others. */
+  readonly parts?: readonly string[];
   run(settings: Settings): Promise<readonly Figure[]>;
 }
 
@@ -36,8 +40,8 @@ export const isHeld = ({ value, atMost = Infinity, atLeast = -Infinity }: Figure
   value <= atMost && value >= atLeast;
 
 /**
- * Runs a program from the command line, `[--count N] [--seed N]`, if `moduleUrl` is what node was started with. The exit
- * code is 1 when a figure misses its bound.
+ * Runs a program from the command line, `[--count N] [--seed N] [--only PART]…`, if `moduleUrl` is what node was started
+ * with. The exit code is 1 when a figure misses its bound.
  */
 export async function main(moduleUrl: string, program: Program): Promise<void> {
   if (process.argv[1] !== fileURLToPath(moduleUrl)) return;
@@ -45,23 +49,33 @@ export async function main(moduleUrl: string, program: Program): Promise<void> {
   const start = performance.now();
   const figures = await program.run(settings);
   const seconds = ((performance.now() - start) / 1000).toFixed(1);
-  const { count, seed } = settings;
+  const { count, seed, only = [] } = settings;
+  const parts = only.map((part) => ` --only ${part}`).join('');
   console.log(`\n${program.claim}`);
   for (const figure of figures) console.log(`  ${describe(figure)}`);
   console.log(
-    `  npm run verify:${program.name} -- --count ${count} --seed ${seed}  (${count} ${program.counts}, ${seconds} s)`,
+    `  npm run verify:${program.name} -- --count ${count} --seed ${seed}${parts}  (${count} ${program.counts}, ${seconds} s)`,
   );
   if (!figures.every(isHeld)) process.exitCode = 1;
 }
 
-function parseSettings(args: string[], { defaultCount }: Program): Settings {
+function parseSettings(args: string[], { defaultCount, parts = [] }: Program): Settings {
   const { values } = parseArgs({
     args,
-    options: { count: { type: 'string' }, seed: { type: 'string' } },
+    options: {
+      count: { type: 'string' },
+      seed: { type: 'string' },
+      only: { type: 'string', multiple: true },
+    },
   });
+  const { only } = values;
+  if (only && !only.every((part) => parts.includes(part))) {
+    throw new TypeError(`--only takes a part: ${parts.join(', ') || 'this program has none'}`);
+  }
   return {
     count: wholeNumber('--count', values.count, defaultCount),
     seed: wholeNumber('--seed', values.seed, randomInt(2 ** 31)),
+    ...(only && { only }),
   };
 }
 
