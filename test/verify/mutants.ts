@@ -25,6 +25,7 @@ const QUICK = [
   'unit/keys',
   'unit/token',
   'unit/guard',
+  'unit/questions',
   'unit/logout',
 ];
 /** For those that the quick ones let live. */
