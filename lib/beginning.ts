@@ -8,8 +8,7 @@ import type { Consumer } from './consumers.ts';
 import { entryOf } from './entry.ts';
 import { isStoreUnavailable, SessionError } from './errors.ts';
 import { report } from './events.ts';
-import type { OwnCookies } from './cookie.ts';
-import { keyOf, otherEntries, provenSessions } from './presence.ts';
+import { foundIn, keyOf, otherEntries, provenSessions } from './presence.ts';
 import type { Found, Guard, Presence } from './presence.ts';
 import type { Request } from './request.ts';
 import type { Session, SessionData } from './session.ts';
@@ -39,7 +38,7 @@ export async function begin(
     return await store(guard, request, presence, newcomer);
   } catch (error) {
     if (!(error instanceof SessionError)) throw error;
-    const hadTokens = presence.session.tokens.length + (presence.remember?.tokens.length ?? 0) > 0;
+    const hadTokens = foundIn(presence).some(({ tokens }) => tokens.length > 0);
     // An earlier user's cookie would be good again with the next request: then rather refuse this one.
     if (isStoreUnavailable(error) && hadTokens) throw error;
     const code = error.code === 'ERR_TOO_LARGE' ? 'session_too_large' : 'login_without_session';
@@ -78,14 +77,14 @@ async function store(
     return { cookies: await farewell(guard, request, presence) };
   }
   report('session_created', { session: begun.session, at });
-  const write = (channel: Channel, found: Found, id: string, session: Session) => {
-    const entries = [entryOf(config, id, session), ...otherEntries(guard, channel, found.tokens)];
-    return writeCookies(channel, request, found.own, entries, storage.now());
+  const write = ({ channel, own, tokens }: Found, id: string, session: Session) => {
+    const entries = [entryOf(config, id, session), ...otherEntries(guard, channel, tokens)];
+    return writeCookies(channel, request, own, entries, storage.now());
   };
   const { session, remember } = begun;
-  const cookies = await write(channels.session, presence.session, ids.session, session);
-  if (!channels.remember || !presence.remember || !remember) return { session, cookies };
-  const beside = await write(channels.remember, presence.remember, ids.remember, remember);
+  const cookies = await write(presence.session, ids.session, session);
+  if (!presence.remember || !remember) return { session, cookies };
+  const beside = await write(presence.remember, ids.remember, remember);
   return { session, cookies: [...cookies, ...beside] };
 }
 
@@ -148,16 +147,13 @@ function storedSubject({ subject }: Config, consumer: Consumer): string | undefi
 export async function farewell(
   guard: Guard,
   request: Request,
-  { session, remember }: Presence,
+  presence: Presence,
 ): Promise<string[]> {
-  const { channels, storage } = guard;
-  const without = async (channel: Channel, own: OwnCookies): Promise<string[]> => {
-    const tokens = await openTokens(channel, own, storage.now());
-    const others = otherEntries(guard, channel, tokens);
-    return writeCookies(channel, request, own, others, storage.now());
-  };
-  return [
-    ...(await without(channels.session, session.own)),
-    ...(channels.remember && remember ? await without(channels.remember, remember.own) : []),
-  ];
+  const { storage } = guard;
+  const cookies: string[] = [];
+  for (const { channel, own } of foundIn(presence)) {
+    const others = otherEntries(guard, channel, await openTokens(channel, own, storage.now()));
+    cookies.push(...(await writeCookies(channel, request, own, others, storage.now())));
+  }
+  return cookies;
 }

@@ -9,8 +9,8 @@ import { isStoreUnavailable } from './errors.ts';
 import { report } from './events.ts';
 import { entryOf } from './entry.ts';
 import { isLogout } from './logout.ts';
-import { examine, keyOf, otherEntries, provenSessions } from './presence.ts';
-import type { Found, Guard, Presence, Proof } from './presence.ts';
+import { examine, foundIn, keyOf, otherEntries, provenSessions } from './presence.ts';
+import type { Guard, Presence, Proof } from './presence.ts';
 import { recognise } from './recognition.ts';
 import type { Request } from './request.ts';
 import { serve } from './self-service.ts';
@@ -89,30 +89,20 @@ export async function deliberate(guard: Guard, request: Request): Promise<Decisi
 }
 
 async function nobody(guard: Guard, request: Request, presence: Presence): Promise<Decision> {
-  const { channels } = guard;
-  const { session, remember, rest } = presence;
-  const cookies = await cookiesOfDead(guard, request, channels.session, session);
-  const beside =
-    channels.remember && remember
-      ? await cookiesOfDead(guard, request, channels.remember, remember)
-      : [];
-  const why = whyNobody(presence);
-  return { kind: 'nobody', why, cookies: [...cookies, ...beside], ...restOf(rest) };
+  const cookies: string[] = [];
+  for (const { channel, own, isDead } of foundIn(presence)) {
+    if (isDead)
+      cookies.push(...(await writeCookies(channel, request, own, [], guard.storage.now())));
+  }
+  return { kind: 'nobody', why: whyNobody(presence), cookies, ...restOf(presence.rest) };
 }
 
-function whyNobody({ session, remember, isElsewhere }: Presence): Why {
-  if (session.own.values.length === 0 && !remember?.own.values.length) return 'missing';
-  if ((session.tokens.length === 0 && !remember?.tokens.length) || isElsewhere) return 'invalid';
-  const isExpired = session.verdict === 'expired' || remember?.verdict === 'expired';
-  return isExpired ? 'expired' : 'revoked';
+function whyNobody(presence: Presence): Why {
+  const found = foundIn(presence);
+  if (found.every(({ own }) => own.values.length === 0)) return 'missing';
+  if (found.every(({ tokens }) => tokens.length === 0) || presence.isElsewhere) return 'invalid';
+  return found.some(({ verdict }) => verdict === 'expired') ? 'expired' : 'revoked';
 }
-
-const cookiesOfDead = async (
-  { storage }: Guard,
-  request: Request,
-  channel: Channel,
-  { own, isDead }: Found,
-): Promise<string[]> => (isDead ? writeCookies(channel, request, own, [], storage.now()) : []);
 
 const restOf = (rest: string | undefined): { rest?: string } =>
   rest === undefined ? {} : { rest };
@@ -293,7 +283,7 @@ async function restore(
   presence: Presence,
   proof: Proof,
 ): Promise<Kept | 'ended' | 'superseded'> {
-  const { config, storage, channels } = guard;
+  const { config, storage } = guard;
   const { entry, isPredecessor } = proof;
   const remember = isPredecessor ? proof.session : await renew(guard, proof);
   if (typeof remember === 'string') return remember;
@@ -319,21 +309,16 @@ async function restore(
   );
   if (session === null) return 'ended';
   report('session_restored', { session, at: config.place });
-  const write = (channel: Channel, found: Found | undefined, restored: [string, Session]) =>
-    writeCookies(
-      channel,
-      request,
-      found?.own ?? presence.session.own,
-      [entryOf(config, ...restored), ...otherEntries(guard, channel, found?.tokens ?? [])],
-      storage.now(),
-    );
-  return {
-    session,
-    cookies: [
-      ...(await write(channels.session, presence.session, [id, session])),
-      ...(await write(proof.channel, presence.remember, [entry.id, remember])),
-    ],
+  const entries = {
+    session: entryOf(config, id, session),
+    remember: entryOf(config, entry.id, remember),
   };
+  const cookies: string[] = [];
+  for (const { channel, own, tokens } of foundIn(presence)) {
+    const all = [entries[channel.kind], ...otherEntries(guard, channel, tokens)];
+    cookies.push(...(await writeCookies(channel, request, own, all, storage.now())));
+  }
+  return { session, cookies };
 }
 
 async function selfService(

@@ -26,6 +26,7 @@ export interface Guard {
 
 /** What the cookies of one channel amount to. */
 export interface Found {
+  readonly channel: Channel;
   readonly own: OwnCookies;
   /** Tokens of ours that opened, in the order of the header. */
   readonly tokens: readonly Token[];
@@ -57,6 +58,9 @@ export interface Presence {
   readonly isElsewhere?: boolean;
 }
 
+export const foundIn = ({ session, remember }: Presence): Found[] =>
+  remember ? [session, remember] : [session];
+
 /** Finds out whom the cookies prove, asking the store where this node cannot know. */
 export async function examine(guard: Guard, request: Request): Promise<Presence> {
   const { channels, config, storage } = guard;
@@ -68,7 +72,7 @@ export async function examine(guard: Guard, request: Request): Promise<Presence>
     channels.remember &&
     (isNeeded
       ? await examineChannel(guard, request, channels.remember, header)
-      : unexamined(ownCookies(channels.remember, header, storage.now())));
+      : unexamined(channels.remember, header, storage.now()));
   const rest = remember?.own.rest ?? session.own.rest;
   const proof = session.proof ?? remember?.proof;
   if (proof === undefined) return { session, remember, rest };
@@ -81,9 +85,19 @@ export async function examine(guard: Guard, request: Request): Promise<Presence>
 }
 
 /** Without its proof, but not dead: its owner may come back to where it is good. */
-const lost = ({ own, tokens, isDead }: Found): Found => ({ own, tokens, isDead });
+const lost = ({ channel, own, tokens, isDead }: Found): Found => ({
+  channel,
+  own,
+  tokens,
+  isDead,
+});
 
-const unexamined = (own: OwnCookies): Found => ({ own, tokens: [], isDead: false });
+const unexamined = (channel: Channel, header: string, now: number): Found => ({
+  channel,
+  own: ownCookies(channel, header, now),
+  tokens: [],
+  isDead: false,
+});
 
 async function examineChannel(
   guard: Guard,
@@ -98,13 +112,13 @@ async function examineChannel(
   for (const token of tokens) {
     const entry = token.entries.find(({ audience }) => audience === guard.config.audience);
     const found = entry && (await examineEntry(guard, request, channel, { token, entry }));
-    if (found?.proof) return { own, tokens, proof: found.proof, isDead: false };
+    if (found?.proof) return { channel, own, tokens, proof: found.proof, isDead: false };
     // A token may live on for another audience, or its session in a newer cookie.
     verdict ??= found?.verdict;
     isDead &&= found?.verdict !== 'superseded' && token.entries.length === (entry ? 1 : 0);
   }
   if (isDead) forget(channel, header);
-  return { own, tokens, isDead, verdict };
+  return { channel, own, tokens, isDead, verdict };
 }
 
 async function examineEntry(
@@ -170,14 +184,10 @@ export async function provenSessions(
   request: Request,
   presence: Presence,
 ): Promise<Session[]> {
-  const { channels, config, storage } = guard;
+  const { config, storage } = guard;
   const families = new Map<string, Session>();
-  for (const [channel, found] of [
-    [channels.session, presence.session],
-    [channels.remember, presence.remember],
-  ] as const) {
-    if (!channel || !found) continue;
-    for (const token of await openTokens(channel, found.own, storage.now())) {
+  for (const { channel, own } of foundIn(presence)) {
+    for (const token of await openTokens(channel, own, storage.now())) {
       const entry = token.entries.find(({ audience }) => audience === config.audience);
       const proof = entry && (await examineEntry(guard, request, channel, { token, entry })).proof;
       if (proof) families.set(proof.session.family, proof.session);
