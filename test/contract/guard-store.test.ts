@@ -4,7 +4,7 @@ import { after, before, describe, test } from 'node:test';
 import { Client } from 'pg';
 import type { Decision } from '../../lib/guard.ts';
 import type { Guard } from '../../lib/presence.ts';
-import { createTables, openNode, type TestNode, untilTrusted } from '../support/nodes.ts';
+import { createTables, openNode, type TestNode, until, untilTrusted } from '../support/nodes.ts';
 import { type Postgres, startPostgres } from '../support/postgres.ts';
 import { alice, bob, openGuard, signInAs, Visitor } from '../support/visitor.ts';
 
@@ -386,6 +386,8 @@ describe('the guard over a database', () => {
 
   test('a database that cannot be asked is no answer', async () => {
     const away = openNode(url, { cacheTtl: 0 });
+    // Once its notices arrive it looks after the tables again, and would make new ones.
+    await until(() => away.backend.bus.isHealthy);
     const { visitor } = await signedIn(guard({}, away));
     await sql.query('alter schema session_guard rename to session_guard_away');
     try {
