@@ -6,7 +6,7 @@ import type { Decision } from '../../lib/guard.ts';
 import type { Guard } from '../../lib/presence.ts';
 import { createTables, openNode, type TestNode, until, untilTrusted } from '../support/nodes.ts';
 import { type Postgres, startPostgres } from '../support/postgres.ts';
-import { alice, bob, openGuard, signInAs, Visitor } from '../support/visitor.ts';
+import { alice, answering, bob, openGuard, signInAs, Visitor } from '../support/visitor.ts';
 
 /**
  * Decisions over a real database. `asking` asks it every time; `trusting` relies on its cache, so that rows which
@@ -149,8 +149,14 @@ describe('the guard over a database', () => {
 
   test('nothing is held up for more than a minute', async () => {
     const { old, session } = await withReplay({});
-    await age(session.handle, 70, ['confirmed_at']);
-    assert.equal(who(await old.visit(guard(), { age: 95_000 })), 'nobody');
+    const { confirmedAt = NaN } = (await nodes.asking.storage.load(session)) ?? {};
+    const heldUp = { age: 95_000 };
+    // The grace is 10 s.
+    const waiting = (wait: number) =>
+      answering(guard(), { now: () => confirmedAt + 10_000 + wait });
+    assert.equal(who(await old.copy().visit(waiting(60_000), heldUp)), 'nobody');
+    assert.equal((await rowsOf(session.family)).length, 1);
+    assert.equal(who(await old.visit(waiting(60_001), heldUp)), 'nobody');
     assert.deepEqual(await rowsOf(session.family), []);
   });
 
@@ -402,11 +408,8 @@ describe('the guard over a database', () => {
 
   test('an error that is none of the store is not taken for one', async () => {
     const { visitor } = await signedIn(guard());
-    const broken = guard();
-    const storage = Object.create(broken.storage, {
-      load: { value: () => Promise.reject(new TypeError('a defect')) },
-    }) as Guard['storage'];
-    await assert.rejects(visitor.visit({ ...broken, storage }), TypeError);
+    const load = () => Promise.reject(new TypeError('a defect'));
+    await assert.rejects(visitor.visit(answering(guard(), { load })), /a defect/);
   });
 });
 

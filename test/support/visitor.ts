@@ -42,6 +42,15 @@ export function openGuard(fields: object, storage: Storage): Guard {
   };
 }
 
+/** The guard over the same storage, but for these answers of it. */
+export function answering(guard: Guard, answers: Partial<Storage>): Guard {
+  const get = (target: Storage, name: string | symbol): unknown => {
+    const value: unknown = Reflect.get(answers, name) ?? Reflect.get(target, name);
+    return typeof value === 'function' ? (value.bind(target) as unknown) : value;
+  };
+  return { ...guard, storage: new Proxy(guard.storage, { get }) };
+}
+
 /** A browser: keeps the cookies that it is given, and sends them back. */
 export class Visitor {
   readonly jar = new Map<string, string>();
