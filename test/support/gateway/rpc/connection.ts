@@ -80,7 +80,10 @@ export class Connection {
       await new Promise<void>((resolve, reject) => {
         timer = setTimeout(() => reject(new SocketError('timeout')), timeoutMs);
         this.#socket.write(bytes, (error) => {
+          // Of a socket that an error has destroyed Node says that the write went well.
+          const fault = this.#socket.destroyed ? this.#fault : undefined;
           if (error) reject(new SocketError(reasonOf(error)));
+          else if (fault) reject(fault);
           else resolve();
         });
       });
