@@ -49,7 +49,8 @@ export interface Scenario {
 }
 
 const MINUTE = 60_000;
-const ATTEMPTS = 20;
+/** With the pauses between them twenty seconds: Kong itself waits ten for a start that broke off (kong-protocol.md J3). */
+const ATTEMPTS = 45;
 /** How often a session that must be over is tried. */
 const LOOKS = 3;
 
