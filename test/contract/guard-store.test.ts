@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
 import { Client } from 'pg';
 import type { Decision } from '../../lib/guard.ts';
+import { presentedBy } from '../../lib/presence.ts';
 import type { Guard } from '../../lib/presence.ts';
 import { createTables, openNode, type TestNode, until, untilTrusted } from '../support/nodes.ts';
 import { type Postgres, startPostgres } from '../support/postgres.ts';
@@ -376,6 +377,47 @@ describe('the guard over a database', () => {
     await sql.query('delete from session_guard.sessions where family = $1', [session.family]);
     const decision = await visitor.visit(remembering);
     assert.equal(who(decision), 'nobody');
+    assert.equal(visitor.jar.size, 0);
+  });
+
+  /** A browser without its session cookie, and its persistent session as a row that the trusting node has read. */
+  async function withPersistent(change?: string) {
+    const remembering = guard({ remember: true }, nodes.trusting);
+    const { visitor, session } = await signedIn(remembering);
+    visitor.jar.delete('session');
+    const channel = remembering.channels.remember!;
+    const token = await channel.codec.open(visitor.jar.get('remember') ?? '', Date.now());
+    const presented = presentedBy(token!.entries[0]!, channel);
+    const alter = (columns: string) =>
+      sql.query(`update session_guard.sessions set ${columns} where family = $1 and kind = 1`, [
+        session.family,
+      ]);
+    if (change) await alter(change);
+    await nodes.trusting.storage.load(presented);
+    return { remembering, visitor, session, presented, alter };
+  }
+
+  test('nor does a persistent copy that others have renewed twice meanwhile, and the browser keeps it', async () => {
+    const { remembering, visitor, session, presented, alter } = await withPersistent();
+    const moments = "renewed_at = now(), previous_renewed_at = now() - interval '5 seconds'";
+    await alter(`generation = 2, ${moments}`);
+    assert.equal(nodes.trusting.storage.peek(presented)?.generation, 0);
+    const decision = await visitor.visit(remembering);
+    assert.equal(who(decision), 'nobody');
+    assert.deepEqual(cookiesOf(decision), []);
+    assert.deepEqual(await rowsOf(session.family), [
+      { generation: 0, kind: 0 },
+      { generation: 2, kind: 1 },
+    ]);
+  });
+
+  test('nor does the predecessor of a persistent copy whose family has ended', async () => {
+    const moments = 'renewed_at = now(), previous_renewed_at = renewed_at, confirmed_at = now()';
+    const persistent = await withPersistent(`generation = 1, ${moments}`);
+    const { remembering, visitor, session, presented } = persistent;
+    await sql.query('delete from session_guard.sessions where family = $1', [session.family]);
+    assert.equal(nodes.trusting.storage.peek(presented)?.generation, 1);
+    assert.equal(who(await visitor.visit(remembering)), 'nobody');
     assert.equal(visitor.jar.size, 0);
   });
 
