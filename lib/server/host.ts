@@ -35,7 +35,7 @@ export class Host {
   readonly log: Log;
   readonly deadline: number;
   readonly instances: Instances;
-  /** Set once: from then on no new request is taken. */
+  /** Set once: from then on Kong is sent on to the server after us where the protocol allows it. */
   isDraining = false;
   #running = 0;
   #whenIdle: (() => void)[] = [];

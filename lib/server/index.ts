@@ -22,10 +22,13 @@ export interface ServeOptions extends HostOptions {
 export interface RunningServer {
   readonly socketFile: SocketFile;
   /**
-   * Takes no new requests, finishes the running ones, closes the plugin. Never rejects; later calls
-   * join the first.
+   * Takes no new connections, finishes the running requests, waits for Kong to give up its
+   * connections (which may take a minute), closes the plugin. Never rejects; later calls join the
+   * first.
    */
   drain(): Promise<void>;
+  /** A drain, under way or to come, takes seconds. */
+  hasten(): void;
 }
 
 /** Starts to serve. Rejects when the socket cannot be bound. */
@@ -39,7 +42,11 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
   const { name, version } = host.plugin;
   host.log.info({ event: 'listening', plugin: name, version, socket: options.socket }, 'listening');
   let drained: Promise<void> | undefined;
-  return { socketFile, drain: () => (drained ??= drain(host, listener, socketFile)) };
+  return {
+    socketFile,
+    drain: () => (drained ??= drain(host, listener, socketFile)),
+    hasten: () => listener.hasten(),
+  };
 }
 
 async function drain(host: Host, listener: Listener, socketFile: SocketFile): Promise<void> {

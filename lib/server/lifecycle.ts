@@ -29,6 +29,7 @@ export function dieOfErrors(log: Log): void {
 export function endWhenDone(server: RunningServer, { log, followParent }: LifecycleOptions): void {
   const parent = process.ppid;
   let isStopping = false;
+  let isHastened = false;
   const stop = (reason: string, code: number) => {
     if (isStopping) return;
     isStopping = true;
@@ -38,16 +39,21 @@ export function endWhenDone(server: RunningServer, { log, followParent }: Lifecy
       process.exit(code);
     });
   };
+  const stopSoon = (reason: string, code: number) => {
+    isHastened = true;
+    server.hasten();
+    stop(reason, code);
+  };
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     // The second one is somebody who does not want to wait.
-    process.on(signal, () => (isStopping ? process.exit(1) : stop(signal, 0)));
+    process.on(signal, () => (isHastened ? process.exit(1) : stopSoon(signal, 0)));
   }
   const watch = setInterval(() => {
     const status = server.socketFile.status();
     if (status === 'taken') stop('another server has taken the socket', 0);
     // Whoever supervises us starts a process that binds the path again.
-    else if (status === 'missing') stop('the socket was removed', 1);
-    else if (followParent && process.ppid !== parent) stop('the parent process has ended', 0);
+    else if (status === 'missing') stopSoon('the socket was removed', 1);
+    else if (followParent && process.ppid !== parent) stopSoon('the parent process has ended', 0);
   }, WATCH_MS);
   watch.unref();
 }

@@ -178,6 +178,16 @@ class Cursor {
 
 const out = new ByteWriter();
 
+/** `[2, label, nil]`: what a server says without being asked (kong-protocol.md B.1). */
+export function packNotification(label: string): Buffer {
+  out.begin();
+  out.byte(0x93);
+  out.byte(0x02);
+  packValue(label, 0);
+  out.byte(0xc0);
+  return out.copy();
+}
+
 /**
  * `[1, id, error, result]`, the answer to a call of Kong's. Throws TypeError on what Lua cannot
  * receive.

@@ -16,7 +16,7 @@ export interface Turn {
    * Returns false when the connection is gone. Throws TypeError on what cannot be encoded; the turn
    * is then not used up.
    */
-  reply(data: StepData, isLast: boolean): boolean;
+  reply(data: StepData): boolean;
 }
 
 type StepData = { Data: PdkValue; EventId: string };
@@ -79,7 +79,7 @@ export class MsgpackEvent extends Event {
   }
 
   protected override refuse(): void {
-    this.#turn?.reply({ Data: asStep(UNAVAILABLE), EventId: this.id }, true);
+    this.#turn?.reply({ Data: asStep(UNAVAILABLE), EventId: this.id });
   }
 
   protected override release(): void {
@@ -91,21 +91,21 @@ export class MsgpackEvent extends Event {
 
   #ask(call: PdkCall): Promise<unknown> {
     return new Promise((resolve, reject) => {
-      this.#send(asStep(call), false);
+      this.#send(asStep(call));
       this.#waiter = { resolve, reject };
     });
   }
 
   /** Kong never tells that it has received the last answer. */
   #conclude(data: PdkValue): void {
-    this.#send(data, true);
+    this.#send(data);
     this.finish();
   }
 
-  #send(data: PdkValue, isLast: boolean): void {
+  #send(data: PdkValue): void {
     if (this.isOver) throw new EventOver();
     if (this.#turn === undefined) throw new TypeError('Kong has not answered the call before');
-    const isSent = this.#turn.reply({ Data: data, EventId: this.id }, isLast);
+    const isSent = this.#turn.reply({ Data: data, EventId: this.id });
     this.#turn = undefined;
     if (isSent) return;
     this.finish();

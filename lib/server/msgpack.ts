@@ -3,12 +3,28 @@ import type { Socket } from 'node:net';
 import type { PdkValue } from '../pdk.ts';
 import { UNAVAILABLE } from './event.ts';
 import type { Host } from './host.ts';
-import { INCOMPLETE, MsgpackError, packReply, Unpacker } from './msgpack-codec.ts';
+import {
+  INCOMPLETE,
+  MsgpackError,
+  packNotification,
+  packReply,
+  Unpacker,
+} from './msgpack-codec.ts';
 import { asStep, MsgpackEvent } from './msgpack-event.ts';
 import type { Turn } from './msgpack-event.ts';
-import type { Transport } from './transport.ts';
+import type { Ask, Transport } from './transport.ts';
 
 const REQUEST = 0;
+
+/**
+ * A notification, under a label that Kong does not know. While it waits for an answer Kong overlooks it; an idle
+ * connection on which something can be read is closed by nginx (kong-protocol.md B.1; keepalive handlers of
+ * lua-nginx-module). So of whatever Kong is doing nothing is lost, which closing the connection here cannot promise.
+ */
+const DRAINING = packNotification('draining');
+
+/** These words make Kong start the instance and then run the request again from its beginning. */
+const NO_INSTANCE = 'no plugin instance here';
 
 /**
  * Kong lets a request pass when it gets an error string; an error of any other type is a Lua error,
@@ -48,10 +64,16 @@ export class MsgpackTransport implements Transport {
     return head[3] !== 0 || head[2]! >= 0xcc;
   }
 
-  serve(socket: Socket, first: Buffer): void {
+  serve(socket: Socket, first: Buffer): Ask {
     const connection = new Connection(socket, this.#host, this);
     socket.on('data', (chunk) => connection.receive(chunk));
     connection.receive(first);
+    return () => connection.askForEnd();
+  }
+
+  /** Whether it is the id of a request that began in this process. */
+  isOurs(eventId: unknown): boolean {
+    return typeof eventId === 'string' && eventId.startsWith(`${this.#prefix}.`);
   }
 
   begin(turn: Turn): MsgpackEvent {
@@ -65,6 +87,10 @@ class Connection {
   readonly #host: Host;
   readonly #transport: MsgpackTransport;
   readonly #unpacker = new Unpacker();
+  /** Whether Kong waits for an answer of ours. */
+  #isOwing = false;
+  /** The request that was heard of last here. Until it is over Kong comes back, as a rule by this connection. */
+  #event: MsgpackEvent | undefined;
 
   constructor(socket: Socket, host: Host, transport: MsgpackTransport) {
     this.#socket = socket;
@@ -87,14 +113,19 @@ class Connection {
     }
   }
 
+  askForEnd(): void {
+    if (!this.#isOwing && this.#event?.isOver !== false) this.#socket.write(DRAINING);
+  }
+
   #handle(message: unknown): void {
+    this.#isOwing = true;
     if (!Array.isArray(message) || message.length !== 4) throw new MsgpackError('not a call');
     const [type, id, method, args] = message as unknown[];
     if (type !== REQUEST || typeof id !== 'number' || !Array.isArray(args)) {
       throw new MsgpackError('not a call');
     }
     const argument: unknown = args[0];
-    if (isStep(argument)) return this.#step(id, argument);
+    if (isStep(argument)) return this.#step(id, method, argument);
     switch (method) {
       case 'plugin.HandleEvent':
         return this.#handleEvent(id, argument);
@@ -108,9 +139,15 @@ class Connection {
     }
   }
 
-  #step(id: number, { EventId, Data }: Record<string, unknown>): void {
+  #step(id: number, method: unknown, { EventId, Data }: Record<string, unknown>): void {
     const event = typeof EventId === 'string' ? this.#transport.events.get(EventId) : undefined;
+    this.#event = event;
     if (event?.step(this.#turn(id), Data)) return;
+    // Kong has looked for a consumer in its database and come back on a connection to another server than the one that
+    // asked (kong-protocol.md B.2). Nothing has been done about the request by then: it may begin again.
+    if (method === 'plugin.StepConsumer' && !this.#transport.isOurs(EventId)) {
+      return this.#fail(id, NO_INSTANCE);
+    }
     // Of a process before us, or past its deadline. Kong carries out whatever call we answer with.
     this.#host.log.warn({ event: 'unknown-event' }, 'answered 503 to a request that is not known');
     this.#answer(id, { Data: asStep(UNAVAILABLE) });
@@ -120,10 +157,10 @@ class Connection {
     const { InstanceId, EventName } = isMap(argument) ? argument : {};
     if (EventName !== 'access') return this.#refuse(id, 'unknown phase');
     const instance = this.#host.instances.get(InstanceId);
-    // These words make Kong start the instance and then run the request again from its beginning,
-    // also when we drain: by the next connection it reaches the server after us.
-    if (!instance || this.#host.isDraining) return this.#fail(id, 'no plugin instance here', true);
-    void this.#transport.begin(this.#turn(id)).run(instance);
+    // Not because we drain: Kong would come back on this connection, again and again.
+    if (!instance) return this.#fail(id, NO_INSTANCE);
+    this.#event = this.#transport.begin(this.#turn(id));
+    void this.#event.run(instance);
   }
 
   #startInstance(id: number, argument: unknown): void {
@@ -142,36 +179,29 @@ class Connection {
   }
 
   #turn(id: number): Turn {
-    return { reply: (data, isLast) => this.#send(packReply(id, undefined, data), isLast) };
+    return { reply: (data) => this.#send(packReply(id, undefined, data)) };
   }
 
   #answer(id: number, result: PdkValue): void {
-    this.#send(packReply(id, undefined, result), false);
+    this.#send(packReply(id, undefined, result));
   }
 
   /**
    * Kong acts on the text where it knows it, and otherwise fails the start of an instance with 500.
    */
-  #fail(id: number, error: string, isLast = false): void {
-    this.#send(packReply(id, error, undefined), isLast);
+  #fail(id: number, error: string): void {
+    this.#send(packReply(id, error, undefined));
   }
 
   #refuse(id: number, reason: string): void {
     this.#host.log.error({ event: 'refused', reason }, 'refused a call');
-    this.#send(packReply(id, refusal(reason), undefined), false);
+    this.#send(packReply(id, refusal(reason), undefined));
   }
 
-  /**
-   * A connection is given up with the last answer about a request while we drain: Kong would otherwise come back on it.
-   * It is closed in the same turn, so that Kong finds the end when it puts the connection back: a start that meets a
-   * closed connection is a 500, and a request passes (kong-protocol.md B.6).
-   */
-  #send(reply: Buffer, isLast: boolean): boolean {
+  #send(reply: Buffer): boolean {
+    this.#isOwing = false;
     if (!this.#socket.writable) return false;
     this.#socket.write(reply);
-    if (!isLast || !this.#host.isDraining) return true;
-    if (this.#socket.writableLength === 0) this.#socket.destroy();
-    else this.#socket.end();
     return true;
   }
 }

@@ -28,7 +28,8 @@ export class ProtobufTransport implements Transport {
     return length > 0 && length <= MAX_FRAME_BYTES;
   }
 
-  serve(socket: Socket, first: Buffer): void {
+  /** There is no way to ask: what comes unasked would be taken for the answer to a start. */
+  serve(socket: Socket, first: Buffer): undefined {
     const connection = new Connection(socket, this.#host);
     socket.on('data', (chunk) => connection.receive(chunk));
     socket.on('close', () => connection.closed());

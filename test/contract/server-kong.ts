@@ -45,11 +45,12 @@ export class KongConnection {
     return encode([0, this.#id, method, [argument]], { ignoreUndefined: true });
   }
 
-  /** Resolves with the next answer; rejects when the server closes the connection instead. */
+  /** Resolves with the next answer, notifications overlooked; rejects when the server closes the connection instead. */
   async answer(): Promise<Answer> {
     const { value, done } = await this.#messages.next();
     if (done) throw new Error('closed');
     const [type, , error, result] = value as unknown[];
+    if (type === 2) return this.answer();
     if (type !== 1) throw new Error('not an answer');
     return { error, result };
   }

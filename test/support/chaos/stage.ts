@@ -27,7 +27,7 @@ export interface StageOptions {
   readonly serve?: (socketPath: string) => Promise<() => Promise<void>>;
   /** Stands between Kong and the server's socket; resolves with where Kong finds it. */
   readonly between?: (socketPath: string) => Promise<string>;
-  readonly gateway?: Pick<GatewayOptions, 'readTimeoutMs' | 'onLog' | 'nginxInclude'>;
+  readonly gateway?: Pick<GatewayOptions, 'readTimeoutMs' | 'idleMs' | 'onLog' | 'nginxInclude'>;
 }
 
 export interface Person {

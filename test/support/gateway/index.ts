@@ -37,6 +37,8 @@ export interface GatewayOptions {
   readonly env?: { readonly [name: string]: string };
   /** nginx's lua_socket_read_timeout, 60 s. */
   readonly readTimeoutMs?: number;
+  /** nginx's lua_socket_keepalive_timeout, 60 s: after it an unused connection to the plugin server is closed. */
+  readonly idleMs?: number;
   /** From one start of the plugin server to the next, at least. */
   readonly respawnDelayMs?: number;
   /** How often workers take over changes of routes, services and plugins; 0 is at once, Kong's is 5000. */

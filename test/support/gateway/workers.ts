@@ -24,6 +24,7 @@ export interface WorkersOptions {
   readonly workers?: number;
   readonly env?: { readonly [name: string]: string };
   readonly readTimeoutMs?: number;
+  readonly idleMs?: number;
   readonly propagationMs?: number;
 }
 
@@ -43,7 +44,7 @@ export function createWorkers(info: PluginInfo, options: WorkersOptions): Worker
   const startConfig = createStartConfig({ plugins: [info], env: options.env ?? {} });
   const parts = Array.from({ length: options.workers ?? 1 }, () => ({
     instances: new Instances(info.name),
-    pool: new ConnectionPool(options.server.socketPath),
+    pool: new ConnectionPool(options.server.socketPath, options.idleMs),
   }));
   const resetInstances = (): void => parts.forEach(({ instances }) => instances.reset());
   const readTimeoutMs = options.readTimeoutMs ?? READ_TIMEOUT_MS;

@@ -37,7 +37,8 @@ export async function listen(t: TestContext, deadline = 5000) {
   await listener.listen(path);
   t.after(async () => {
     listener.stopAccepting();
+    listener.hasten();
     await listener.endConnections(0);
   });
-  return { host, transport, path, counts, lines, events };
+  return { host, listener, transport, path, counts, lines, events };
 }

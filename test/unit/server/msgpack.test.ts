@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { encode } from '@msgpack/msgpack';
 import { isCall, KongConnection } from '../../contract/server-kong.ts';
 import type { Answer, StepData } from '../../contract/server-kong.ts';
@@ -358,4 +359,41 @@ test('neither cookies nor configurations nor arguments reach the log, also at le
   await kong.step({ EventId: 'hush-event', Data: '' }, 'hush-data');
   assert.ok(lines.length > 0);
   assert.doesNotMatch(lines.join(''), /hush/);
+});
+
+test('Kong is asked for a connection where it is between two requests, and overlooks it elsewhere', async (t) => {
+  const { kong, listener } = await openServer(t);
+  const id = await kong.start({ behaviour: 'echo' });
+  const read = () => kong.socket.bytesRead;
+  /** What comes unasked while the server asks for its connections many times. */
+  const unasked = async () => {
+    const before = read();
+    await delay(200);
+    return read() - before;
+  };
+  const call = step(await kong.handle(id));
+  listener.stopAccepting();
+  assert.equal(await unasked(), 0, 'Kong carries out a call and comes back with its result');
+  const next = step(await kong.step(call, 'a=b'));
+  assert.equal(await unasked(), 0);
+  const last = step(await kong.step(next, '127.0.0.1'));
+  assert.equal(step(await kong.step(last, undefined)).Data, 'ret');
+  assert.ok((await unasked()) > 0);
+  // Kong may have taken the connection for something else meanwhile: it reads past what was not asked for.
+  const calls = await kong.request(await kong.start({ behaviour: 'echo' }));
+  assert.equal(calls.length, 3);
+  assert.equal((await kong.call('plugin.CloseInstance', id)).error, null);
+});
+
+test('a request of another server begins again where nothing has been done about it, and is refused elsewhere', async (t) => {
+  const { kong, open } = await openServer(t);
+  const other = await openServer(t);
+  const question = step(await kong.handle(await kong.start({ behaviour: 'echo' })));
+  const consumer = await other.kong.step(question, null, 'plugin.StepConsumer');
+  assert.match(String(consumer.error), /no plugin instance/);
+  assertUnavailable(await other.kong.step(question, null));
+  // One of our own that is over has had its time.
+  await kong.step(question, 'a=b');
+  const exit = step(await kong.handle(await kong.start({ behaviour: 'exit' })));
+  assertUnavailable(await (await open()).step(exit, null, 'plugin.StepConsumer'));
 });

@@ -177,5 +177,6 @@ const serveBroken = (handler: HandlerFaults) => async (socket: string) => {
       close: () => Promise.resolve(),
     },
   });
+  server.hasten();
   return () => server.drain();
 };

@@ -7,11 +7,13 @@ const IDLE_MS = 60_000;
 /** A worker's keepalive pool: the connection that was used last is taken first. */
 export class ConnectionPool {
   readonly #path: string;
+  readonly #idleMs: number;
   readonly #idle: { connection: Connection; timer: NodeJS.Timeout }[] = [];
   readonly #busy = new Set<Connection>();
 
-  constructor(path: string) {
+  constructor(path: string, idleMs = IDLE_MS) {
     this.#path = path;
+    this.#idleMs = idleMs;
   }
 
   async acquire(): Promise<Connection> {
@@ -29,7 +31,7 @@ export class ConnectionPool {
   release(connection: Connection): void {
     this.#busy.delete(connection);
     if (!connection.isQuiet) return connection.destroy();
-    const timer = setTimeout(() => this.#evict(connection), IDLE_MS);
+    const timer = setTimeout(() => this.#evict(connection), this.#idleMs);
     this.#idle.push({ connection, timer });
     connection.watch(() => this.#evict(connection));
     const [oldest] = this.#idle;
