@@ -48,6 +48,7 @@ async function execute(options: Options, source: PluginSource): Promise<void> {
 }
 
 async function start(options: Options, source: PluginSource): Promise<void> {
+  const parent = process.ppid; // before anything takes time in which it may end
   // The dump must not load any of this: Kong waits for it while it starts.
   const [{ log, logEvents, logStorage }, { serve }, { dieOfErrors, endWhenDone }] =
     await Promise.all([import('../log.ts'), import('./index.ts'), import('./lifecycle.ts')]);
@@ -57,9 +58,9 @@ async function start(options: Options, source: PluginSource): Promise<void> {
   logStorage(log);
   const server = await serve({ plugin: await source.plugin(), socket: options.socket, log });
   // The child of no one, as under a supervisor or in a container, has no parent to lose.
-  const followParent = !options.detached && process.ppid > 1;
+  const followed = options.detached || parent <= 1 ? undefined : parent;
   const watched = await withSpans(await withEndpoint(server, options, log), log);
-  endWhenDone(watched, { log, followParent });
+  endWhenDone(watched, { log, parent: followed });
 }
 
 /** The server, with spans if whoever started the process has registered a provider of tracers. */

@@ -6,10 +6,10 @@ const WATCH_MS = 1000;
 export interface LifecycleOptions {
   readonly log: Log;
   /**
-   * End when the process that started us has ended: Kong leaves its child behind when a worker
+   * The process that started us, if we end with it: Kong leaves its child behind when a worker
    * crashes.
    */
-  readonly followParent: boolean;
+  readonly parent: number | undefined;
 }
 
 /** From here on nothing that goes wrong is survived: Kong starts a new process within a second. */
@@ -26,8 +26,7 @@ export function dieOfErrors(log: Log): void {
  * Ends the process, after a drain, at a signal or when the server has lost its socket or its
  * parent.
  */
-export function endWhenDone(server: RunningServer, { log, followParent }: LifecycleOptions): void {
-  const parent = process.ppid;
+export function endWhenDone(server: RunningServer, { log, parent }: LifecycleOptions): void {
   let isStopping = false;
   let isHastened = false;
   const stop = (reason: string, code: number) => {
@@ -53,7 +52,9 @@ export function endWhenDone(server: RunningServer, { log, followParent }: Lifecy
     if (status === 'taken') stop('another server has taken the socket', 0);
     // Whoever supervises us starts a process that binds the path again.
     else if (status === 'missing') stopSoon('the socket was removed', 1);
-    else if (followParent && process.ppid !== parent) stopSoon('the parent process has ended', 0);
+    else if (parent !== undefined && process.ppid !== parent) {
+      stopSoon('the parent process has ended', 0);
+    }
   }, WATCH_MS);
   watch.unref();
 }
