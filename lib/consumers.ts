@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { LRUCache } from 'lru-cache';
 import { report } from './events.ts';
 
@@ -63,8 +64,9 @@ export class Consumers {
   async check(last: Consumer, question: Question): Promise<Consumer | 'gone'> {
     const known = this.#running.get(last.id);
     // The request that asks may be cut off before Kong answers; then everybody asks for themselves.
-    if (known && question.now - known.askedAt < SHARED_FOR) {
-      return known.answer.catch(() => this.#ask(last, question));
+    const patience = known ? known.askedAt + SHARED_FOR - question.now : 0;
+    if (known && patience > 0) {
+      return (await answerWithin(known.answer, patience)) ?? this.#ask(last, question);
     }
     const running = { answer: this.#ask(last, question), askedAt: question.now };
     this.#running.set(last.id, running);
@@ -100,5 +102,20 @@ export class Consumers {
     const [newest] = this.#controls;
     if (newest !== consumer.id) this.#controls = [consumer.id, ...(newest ? [newest] : [])];
     return consumer;
+  }
+}
+
+/** The answer; `undefined` if there is none, or not within so many milliseconds. */
+async function answerWithin<Answer>(
+  answer: Promise<Answer>,
+  milliseconds: number,
+): Promise<Answer | undefined> {
+  const abort = new AbortController();
+  const { signal } = abort;
+  const limit = delay(milliseconds, undefined, { signal }).catch(() => undefined);
+  try {
+    return await Promise.race([answer.catch(() => undefined), limit]);
+  } finally {
+    abort.abort();
   }
 }

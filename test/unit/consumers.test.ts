@@ -74,3 +74,12 @@ test('a question that Kong never answers is not waited for by others for ever', 
   const later = consumers.check(alice, { now: 2000, ttl: TTL, lookUp, control });
   assert.deepEqual(await Promise.race([later, setTimeout(1000, 'never')]), alice);
 });
+
+test('who waits for the answer to another one asks too when it does not come', async () => {
+  const consumers = new Consumers();
+  const lost = { now: 0, ttl: TTL, lookUp: () => new Promise<never>(() => {}), control };
+  void consumers.check(alice, lost);
+  const { lookUp } = kong({ alice: [alice] });
+  const waiting = consumers.check(alice, { now: 1900, ttl: TTL, lookUp, control });
+  assert.deepEqual(await Promise.race([waiting, setTimeout(2000, 'never')]), alice);
+});
