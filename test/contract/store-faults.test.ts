@@ -97,8 +97,8 @@ test('a server that was killed: what was stored is there, uses were kept', async
   const running = start();
   await untilTrusted(running);
   const session = await signIn(running, newSession(), HOUR);
-  use(running, session, 0, HOUR, 0);
   await postgres.kill();
+  use(running, session, 0, HOUR, 0); // before, it might be written already
   await assertUnavailable(running);
   await until(() => running.storage.peek(session) === undefined, 5000);
   await until(() => running.log.some(({ event }) => event === 'touches_delayed'));
