@@ -24,8 +24,11 @@ export interface Bench {
   readonly common: Common;
   readonly targets: Targets;
   readonly mint: Mint;
-  /** Cookie headers of living sessions. */
-  warm(peer: PeerName): Cookies;
+  /**
+   * Cookie headers of living sessions, good for a minute: then one with storage `cookie` is sealed anew to carry the use,
+   * and the load generator takes no cookies.
+   */
+  warm(peer: PeerName, storage: StorageName): Promise<readonly string[]>;
 }
 
 /** What is wanted for these cells, in front of a real Kong or of stand-ins. */
@@ -39,19 +42,19 @@ export async function openBench(
   const common = commonOf(await openUpstream(cleanup), url);
   const mint = await Mint.open(url, common.configs, common.owner);
   cleanup.defer(() => mint.close());
-  const own = {
-    kong: await mint.mint({ storage: 'kong', count: WARM }),
-    cookie: await mint.mint({ storage: 'cookie', count: WARM }),
-  };
+  const rows = await mint.mint({ storage: 'kong', count: WARM });
+  const own = async (storage: StorageName): Promise<readonly string[]> =>
+    storage === 'kong' ? rows : mint.mint({ storage, count: WARM });
   const kong = realKong();
   if (kong === undefined) {
     const peers = [...new Set(cells.map(({ peer }) => peer))];
     const targets = await openStandIns(peers, common, { folder, cleanup });
-    return { common, targets, mint, warm: () => own };
+    return { common, targets, mint, warm: (_, storage) => own(storage) };
   }
   const targets = await openRealKong(kong, common, { options, cleanup });
   const bundled = await bundledCookies(targets, common);
-  const warm = (peer: PeerName): Cookies => (peer === 'bundled' ? bundled : own);
+  const warm = async (peer: PeerName, storage: StorageName): Promise<readonly string[]> =>
+    peer === 'bundled' ? bundled[storage] : own(storage);
   return { common, targets, mint, warm };
 }
 

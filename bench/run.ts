@@ -109,7 +109,7 @@ class Rounds {
   async #cookies(cell: Cell, count: number): Promise<readonly string[]> {
     const { mint } = this.#bench;
     const { peer, storage, scenario } = cell;
-    const warm = this.#bench.warm(peer)[storage];
+    const warm = await this.#bench.warm(peer, storage);
     if (isSingleUse(cell)) return mint.mint({ storage, count, due: scenario === 'renewal' });
     if (scenario === 'valid') return warm;
     if (scenario === 'invalid') return tampered(warm[0] ?? '', INVALID);
