@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { until } from '../e2e/support/waiting.ts';
+import { query } from '../support/chaos/sql.ts';
 import { PROTOCOLS, Stage } from '../support/chaos/stage.ts';
 import { type Postgres, startPostgres } from '../support/postgres.ts';
 
@@ -27,6 +29,9 @@ for (const protocol of PROTOCOLS) {
       assert.equal(renewal.status, 200, renewal.body);
       assert.notEqual(browser.cookies(), old, 'renewed');
       assert.equal((await browser.ask({ scheme: 'http' })).status, 200, 'the successor is in use');
+      // Not while it is being written: whoever looks at that moment may still read the row of before.
+      const confirmed = 'select from session_guard.sessions where confirmed_at is not null';
+      await until('it is stored', async () => (await query(url, confirmed)).length > 0);
       const pid = stage.gateway.serverPid() ?? assert.fail('no plugin server');
       process.kill(pid, 'SIGSTOP');
       const held = stage.ask({ scheme: 'http', cookie: old });
