@@ -26,6 +26,8 @@ interface Load<V> {
   result: Promise<V | null>;
 }
 
+type Change<V> = (value: V) => V;
+
 /** How often a question is asked when revocations overtake its answer; then the session is gone. */
 const ATTEMPTS = 3;
 
@@ -38,6 +40,8 @@ export class Cache<V extends Cacheable> {
   readonly #loads = new Map<string, Load<V>>();
   /** When each question under way began, oldest first, counted in #sequence: revocations are kept for these. */
   readonly #underWay = new Set<number>();
+  /** What has changed about a session since each of the questions about it began. */
+  readonly #changes = new Map<string, Set<Change<V>[]>>();
   readonly #revocations: { readonly at: number; readonly revocation: Revocation }[] = [];
   readonly #isTrusted: () => boolean;
   readonly #clock: () => number;
@@ -98,12 +102,30 @@ export class Cache<V extends Cacheable> {
    * then `again` is asked.
    */
   async ask(key: string, question: () => Promise<V | null>, again = question): Promise<V | null> {
+    const changes: Change<V>[] = [];
+    const asking = this.#changes.get(key) ?? new Set();
+    this.#changes.set(key, asking.add(changes));
+    try {
+      return await this.#ask(key, changes, question, again);
+    } finally {
+      asking.delete(changes);
+      if (asking.size === 0) this.#changes.delete(key);
+    }
+  }
+
+  async #ask(
+    key: string,
+    changes: readonly Change<V>[],
+    question: () => Promise<V | null>,
+    again: () => Promise<V | null>,
+  ): Promise<V | null> {
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
       const startedAt = ++this.#sequence;
       const askedAt = this.#clock();
       this.#underWay.add(startedAt);
       try {
-        const value = await (attempt === 0 ? question() : again());
+        const answer = await (attempt === 0 ? question() : again());
+        const value = answer && changes.reduce((before, change) => change(before), answer);
         if (value && this.#wasRevoked(value, startedAt)) continue;
         if (startedAt > this.#clearedAt) this.#remember(key, { value, askedAt });
         return value;
@@ -123,8 +145,12 @@ export class Cache<V extends Cacheable> {
     return keys;
   }
 
-  /** Changes what is known about a session without making it any newer. */
-  amend(key: string, change: (value: V) => V): void {
+  /**
+   * Changes what is known about a session without making it any newer, and what is being asked: the store may have
+   * looked before the change was written. Changing what has it already must change nothing.
+   */
+  amend(key: string, change: Change<V>): void {
+    for (const changes of this.#changes.get(key) ?? []) changes.push(change);
     const entry = this.#entries.peek(key);
     if (entry?.value) this.#entries.set(key, { ...entry, value: change(entry.value) });
   }

@@ -193,6 +193,23 @@ test('an amendment makes nothing younger and nothing out of nothing', async () =
   assert.deepEqual(cache.revoke(ended('f')), ['k'], 'still found by its family');
 });
 
+test('an answer that was under way when its session was amended is amended too', async () => {
+  const { cache } = open();
+  const [first, second, other] = [slow(), slow(), slow()];
+  const answers = [
+    cache.ask('k', first.question),
+    cache.ask('k', second.question),
+    cache.ask('gone', other.question),
+  ];
+  for (const key of ['k', 'gone']) cache.amend(key, (value) => ({ ...value, authenticatedAt: 7 }));
+  for (const { answer } of [first, second]) answer(known());
+  other.answer(null);
+  const moments = (await Promise.all(answers)).map((value) => value?.authenticatedAt);
+  assert.deepEqual(moments, [7, 7, undefined]);
+  assert.equal(cache.peek('k', 1000)?.authenticatedAt, 7);
+  assert.equal((await cache.ask('k', async () => known()))?.authenticatedAt, 1000, 'asked later');
+});
+
 test('the cache is bounded, and what falls out is forgotten entirely', async () => {
   const { cache } = open(10);
   for (let i = 0; i < 1000; i++) {
