@@ -3,7 +3,8 @@ import type { Pdk, PdkCall, PdkValue } from '../lib/pdk.ts';
 import { NAME, PRIORITY, schemaFields, VERSION } from '../lib/schema.ts';
 import { openRegisteredSpans } from '../lib/tracing.ts';
 
-void openRegisteredSpans();
+// Nobody waits for it, and a rejection that nobody takes would end the server.
+openRegisteredSpans().catch((error: unknown) => console.error(error));
 
 /**
  * What kong-pdk's stock `kong-js-pluginserver` loads. session-guard-server hosts the same SessionGuard without
