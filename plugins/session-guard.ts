@@ -4,7 +4,9 @@ import { NAME, PRIORITY, schemaFields, VERSION } from '../lib/schema.ts';
 import { openRegisteredSpans } from '../lib/tracing.ts';
 
 // Nobody waits for it, and a rejection that nobody takes would end the server.
-openRegisteredSpans().catch((error: unknown) => console.error(error));
+openRegisteredSpans().catch((error: unknown) =>
+  process.stderr.write(`no spans: ${String(error)}\n`),
+);
 
 /**
  * What kong-pdk's stock `kong-js-pluginserver` loads. session-guard-server hosts the same SessionGuard without
