@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Json } from '../support/gateway/entities.ts';
 import { type Gateway, startGateway } from '../support/gateway/index.ts';
 import { type Certificate, createCertificate } from '../support/tls.ts';
+import { TRACES } from '../support/traces.ts';
 import { type Answer, requestBody, sendHttp2, sendLines } from './traces/client.ts';
 import { type HeaderMap, type Ports, assertBody, headerMap } from './traces/compare.ts';
 import { ProtobufPeer } from './traces/protobuf-peer.ts';
@@ -19,17 +20,9 @@ import {
   messageOf,
 } from './traces/protobuf-trace.ts';
 import { createProtobufWorld, pathOf } from './traces/protobuf-world.ts';
-import {
-  TRACES,
-  closedPort,
-  missingTraces,
-  recordedPlugin,
-  recordedPorts,
-} from './traces/recorded.ts';
+import { closedPort, recordedPlugin, recordedPorts } from './traces/recorded.ts';
 import { type RecordedRequest, member, textOf } from './traces/trace.ts';
 import { type Upstream, startUpstream } from './traces/upstream.ts';
-
-const skip = missingTraces();
 
 const SHORTENED = 'the recording leaves out frames or bytes';
 const CONCURRENT = 'which connection takes which request is chance';
@@ -79,8 +72,8 @@ const BODIES: { readonly [trace: string]: Buffer } = {
   '03-body-binary': Buffer.from('AP8KDYBB', 'base64'),
 };
 
-describe('the stand-in talks ProtoBuf:1 as Kong did', { skip, concurrency: 4 }, () => {
-  const traces = skip ? [] : loadProtobufTraces(new URL('protobuf/', TRACES));
+describe('the stand-in talks ProtoBuf:1 as Kong did', { concurrency: 4 }, () => {
+  const traces = loadProtobufTraces(new URL('protobuf/', TRACES));
   let folder = '';
   let tls: Certificate;
   let deadPort = 0;

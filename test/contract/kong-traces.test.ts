@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Json } from '../support/gateway/entities.ts';
 import { type Gateway, startGateway } from '../support/gateway/index.ts';
 import { type Certificate, createCertificate } from '../support/tls.ts';
+import { TRACES } from '../support/traces.ts';
 import { type Answer, requestBody, sendHttp2, sendLines } from './traces/client.ts';
 import {
   type HeaderMap,
@@ -18,13 +19,7 @@ import {
   pluginLines,
 } from './traces/compare.ts';
 import { Peer, earlierEvent } from './traces/peer.ts';
-import {
-  TRACES,
-  closedPort,
-  missingTraces,
-  recordedPlugin,
-  recordedPorts,
-} from './traces/recorded.ts';
+import { closedPort, recordedPlugin, recordedPorts } from './traces/recorded.ts';
 import {
   type Exchange,
   type RecordedRequest,
@@ -39,8 +34,6 @@ import {
 import { type Upstream, startUpstream } from './traces/upstream.ts';
 import { show } from './traces/wire.ts';
 import { type Defaults, PEOPLE, type World, createWorld, pluginPhrases } from './traces/world.ts';
-
-const skip = missingTraces();
 
 /** Traces that the stand-in cannot replay, with the reason. */
 const NOT_REPLAYED: ReadonlyMap<string, string> = new Map([
@@ -85,8 +78,8 @@ const BODIES: { readonly [trace: string]: Buffer } = {
   '04-body-raw-binary': Buffer.from('AP+ACg==', 'base64'),
 };
 
-describe('the stand-in talks to a plugin server as Kong did', { skip }, () => {
-  const traces = skip ? [] : loadTraces(TRACES);
+describe('the stand-in talks to a plugin server as Kong did', () => {
+  const traces = loadTraces(TRACES);
   let folder = '';
   let upstream: Upstream;
   let tls: Certificate;

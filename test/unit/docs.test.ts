@@ -27,6 +27,7 @@ const pages = [
   'CONTRIBUTING.md',
   'bench/README.md',
   'test/e2e/README.md',
+  'test/traces/README.md',
 ]
   .concat(readdirSync(new URL('docs', ROOT)).map((name) => `docs/${name}`))
   .filter((name) => name.endsWith('.md'));

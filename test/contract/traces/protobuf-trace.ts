@@ -10,7 +10,7 @@ import {
   textOf,
 } from './trace.ts';
 
-/** A frame or an event of one connection, in order of time (kong-traces/protobuf/README.md). */
+/** A frame or an event of one connection, in order of time (test/traces/README.md). */
 export interface Item {
   readonly dir?: 'kong>server' | 'server>kong';
   readonly conn?: number;
@@ -49,6 +49,7 @@ interface Metadata {
 
 export function loadProtobufTraces(folder: URL): ProtobufTrace[] {
   const files = readdirSync(folder).filter((file) => file.endsWith('.jsonl'));
+  if (files.length === 0) throw new Error(`no recordings in ${folder.pathname}`);
   return files.toSorted().map((file) => {
     const [first = '', ...rest] = readFileSync(new URL(file, folder), 'utf8').trim().split('\n');
     const metadata = JSON.parse(first) as Metadata;

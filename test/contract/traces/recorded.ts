@@ -1,21 +1,11 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 
 import type { Json } from '../../support/gateway/entities.ts';
+import { TRACES } from '../../support/traces.ts';
 import type { Ports } from './compare.ts';
 import { member } from './trace.ts';
-
-/** Conversations recorded from a real Kong 3.9.1; they are beside a working copy, not in the repository. */
-export const TRACES = new URL('../../../../shared/kong-traces/', import.meta.url);
-
-/** Why the recordings cannot be replayed, false where they can. @throws Error in CI, where they must be there. */
-export function missingTraces(): string | false {
-  const skip = !existsSync(TRACES) && `no recordings of Kong at ${TRACES.pathname}`;
-  if (skip && process.env['CI'] === 'true') throw new Error(skip);
-  if (skip) console.log(`SKIPPED: ${skip}`);
-  return skip;
-}
 
 /** What the dump of the recorded plugin server was, by its schema as the Admin API showed it. */
 export function recordedPlugin(): Json {

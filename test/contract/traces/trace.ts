@@ -36,7 +36,7 @@ export interface RecordedUpstream {
   readonly body: RecordedBody;
 }
 
-/** A recorded conversation (kong-traces/README.md, Format). */
+/** A recorded conversation (test/traces/README.md). */
 export interface Trace {
   readonly name: string;
   readonly plugins: string;
@@ -72,6 +72,7 @@ interface FrameLine {
 
 export function loadTraces(folder: URL): Trace[] {
   const files = readdirSync(folder).filter((file) => file.endsWith('.jsonl'));
+  if (files.length === 0) throw new Error(`no recordings in ${folder.pathname}`);
   return files
     .toSorted()
     .map((file) => parseTrace(basename(file, '.jsonl'), new URL(file, folder)));

@@ -91,7 +91,7 @@ function read(from: Cursor): Wire {
   return reader(from);
 }
 
-/** Whether a value on the wire is the one that a trace shows (kong-traces/README.md, Format: values). */
+/** Whether a value on the wire is the one that a trace shows (test/traces/README.md). */
 export function isRecorded(expected: Json, actual: Wire): boolean {
   if (expected === null) return actual.type === 'nil';
   if (typeof expected === 'boolean') return actual.type === 'boolean' && actual.value === expected;

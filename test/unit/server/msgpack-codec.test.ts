@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { decode, encode } from '@msgpack/msgpack';
 import * as fc from 'fast-check';
@@ -10,8 +10,7 @@ import {
   Unpacker,
 } from '../../../lib/server/msgpack-codec.ts';
 import type { PdkValue } from '../../../lib/pdk.ts';
-
-const TRACES = new URL('../../../../shared/kong-traces/', import.meta.url);
+import { TRACES } from '../../support/traces.ts';
 
 interface Frame {
   readonly dir?: string;
@@ -65,26 +64,22 @@ function withoutNulls(value: unknown): unknown {
 /** What a trace cannot show in JSON, it shows as `{"$…": …}`. */
 const IS_SPECIAL = /"\$(bin|strbytes|map|float|str)"/;
 
-test(
-  'decodes every recorded frame of Kong, cut at any point',
-  { skip: !existsSync(TRACES) },
-  () => {
-    const frames = recordedFrames();
-    assert.ok(frames.length > 500);
-    for (const { hex, frame } of frames) {
-      const bytes = Buffer.from(hex!, 'hex');
-      const whole = unpackAll(new Unpacker(), [bytes]);
-      assert.equal(whole.length, 1);
-      if (!IS_SPECIAL.test(JSON.stringify(frame))) {
-        assert.deepEqual(plain(whole[0]), withoutNulls(frame));
-      }
-      for (let cut = 1; cut < bytes.length; cut++) {
-        const halves = [bytes.subarray(0, cut), bytes.subarray(cut)];
-        assert.deepEqual(unpackAll(new Unpacker(), halves), whole);
-      }
+test('decodes every recorded frame of Kong, cut at any point', () => {
+  const frames = recordedFrames();
+  assert.ok(frames.length > 500);
+  for (const { hex, frame } of frames) {
+    const bytes = Buffer.from(hex!, 'hex');
+    const whole = unpackAll(new Unpacker(), [bytes]);
+    assert.equal(whole.length, 1);
+    if (!IS_SPECIAL.test(JSON.stringify(frame))) {
+      assert.deepEqual(plain(whole[0]), withoutNulls(frame));
     }
-  },
-);
+    for (let cut = 1; cut < bytes.length; cut++) {
+      const halves = [bytes.subarray(0, cut), bytes.subarray(cut)];
+      assert.deepEqual(unpackAll(new Unpacker(), halves), whole);
+    }
+  }
+});
 
 const ascii = fc.string({ unit: 'binary-ascii' });
 const message = fc.letrec((tie) => ({

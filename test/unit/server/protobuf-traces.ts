@@ -1,7 +1,8 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import type { PdkCall, PdkValue } from '../../../lib/pdk.ts';
+import { TRACES } from '../../support/traces.ts';
 
-const DIRECTORY = new URL('../../../../shared/kong-traces/protobuf/', import.meta.url);
+const DIRECTORY = new URL('protobuf/', TRACES);
 
 interface Line {
   readonly dir?: 'kong>server' | 'server>kong';
@@ -34,8 +35,6 @@ export interface RecordedEvent {
   readonly call: Buffer;
   readonly exchanges: Exchange[];
 }
-
-export const hasTraces = existsSync(DIRECTORY);
 
 /** Traces of a server such as ours: it behaves, and the connection is not cut. */
 const OF_A_SERVER_LIKE_OURS = /^(02|03|07|08)-|^04-pipelined-(?!many)|^04-exit-last$|^06-idle/;
