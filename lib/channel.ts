@@ -6,6 +6,7 @@ import { report } from './events.ts';
 import { KeyRing } from './keys.ts';
 import type { Request } from './request.ts';
 import type { Timeouts } from './session.ts';
+import { longestLife } from './storage.ts';
 import type { Lifetime } from './storage.ts';
 import { TokenCodec } from './token.ts';
 import type { Entry, Token } from './token.ts';
@@ -42,10 +43,6 @@ export function openChannels(config: Config): Channels {
     remember: remember && open('remember', remember),
   };
 }
-
-/** Milliseconds that a token may live, 0 = without end. */
-export const longestLife = ({ rolling, absolute }: Lifetime): number =>
-  rolling === 0 || absolute === 0 ? rolling || absolute : Math.min(rolling, absolute);
 
 const numbers = new Map<string, number>();
 

@@ -1,28 +1,44 @@
 import type { Backend } from './backend.ts';
 import type { CutOffs } from './cookie-storage.ts';
 import type { Session } from './session.ts';
+import { longestLife } from './storage.ts';
 import type { Lifetime } from './storage.ts';
 
-/** How long the cookies of a configuration live. */
-export interface CookieLifetimes {
-  readonly session: Lifetime;
-  readonly remember: Lifetime | undefined;
+/** Whose sessions a configuration's cut-offs end, and how long its cookies may live: session and persistent. */
+export interface CutOffScope {
+  readonly realm: string;
+  readonly lifetimes: readonly Lifetime[];
 }
 
 /** How far the clocks of nodes may differ, in milliseconds. */
 const SKEW = 60_000;
 
+/**
+ * For how long an end is remembered at least: 90 days. Another route of the realm may have longer timeouts, or a
+ * persistent cookie, and not have been asked for on this node yet, and timeouts may be raised later. Some 200 bytes of
+ * Postgres for each logout (docs/scaling.md) buy that.
+ */
+const SHORTEST = 90 * 86_400_000;
+
+/** Milliseconds that any cookie of a realm may live, by all configurations of this process so far. Only raised. */
+const longest = new Map<string, number>();
+
+function learn({ realm, lifetimes }: CutOffScope): void {
+  const lives = lifetimes.map((lifetime) => longestLife(lifetime) || Infinity);
+  longest.set(realm, Math.max(longest.get(realm) ?? SHORTEST, ...lives));
+}
+
 /** Cut-offs for sessions that live in cookies, cached under the same rules as sessions. */
 export class CachedCutOffs implements CutOffs {
   readonly #backend: Backend;
   readonly #cacheTtl: number;
-  readonly #lifetimes: CookieLifetimes;
+  readonly #realm: string;
 
-  /** `lifetimes` tell how long a cut-off is needed. */
-  constructor(backend: Backend, cacheTtl: number, lifetimes: CookieLifetimes) {
+  constructor(backend: Backend, cacheTtl: number, scope: CutOffScope) {
     this.#backend = backend;
     this.#cacheTtl = cacheTtl;
-    this.#lifetimes = lifetimes;
+    this.#realm = scope.realm;
+    learn(scope);
   }
 
   now(): number {
@@ -46,26 +62,17 @@ export class CachedCutOffs implements CutOffs {
     return known?.endedBefore ?? Infinity;
   }
 
-  async add({ family, startedAt, authenticatedAt }: Session): Promise<void> {
-    // With a persistent cookie there may be younger sessions of the family than this one.
-    const youngest = this.#lifetimes.remember ? this.now() : startedAt;
-    await this.#backend.endCookies(family, this.#until(youngest, authenticatedAt));
+  async add({ family }: Session): Promise<void> {
+    await this.#backend.endCookies(family, this.#until(longest.get(this.#realm) ?? Infinity));
   }
 
   async addConsumer(consumerId: string): Promise<void> {
-    await this.#backend.endConsumer(consumerId, this.#until(this.now(), this.now()));
+    await this.#backend.endConsumer(consumerId, this.#until(Math.max(...longest.values())));
   }
 
-  /** When no cookie of today is alive any more. No copy is renewed after this: the youngest may just have been. */
-  #until(startedAt: number, authenticatedAt: number): number {
-    const { session, remember } = this.#lifetimes;
-    const end = ({ rolling, absolute }: Lifetime, since: number) =>
-      Math.min(
-        rolling === 0 ? Infinity : this.now() + rolling,
-        absolute === 0 ? Infinity : since + absolute,
-      );
-    const last = end(session, startedAt);
-    return (remember ? Math.max(last, end(remember, authenticatedAt)) : last) + SKEW;
+  /** No copy is renewed after this, but the youngest may just have been. */
+  #until(life: number): number {
+    return this.now() + life + SKEW;
   }
 }
 

@@ -53,9 +53,9 @@ export class Pruner {
 export async function prune(store: Store): Promise<number> {
   let total = 0;
   for (let batch = 0; batch < BATCHES; batch++) {
-    const { sessions } = await store.prune(BATCH);
+    const { sessions, cutoffs } = await store.prune(BATCH);
     total += sessions;
-    if (sessions < BATCH) break;
+    if (Math.max(sessions, cutoffs) < BATCH) break;
   }
   return total;
 }

@@ -1,6 +1,7 @@
 import { openBackend } from './backend.ts';
 import type { Backend, BackendOptions } from './backend.ts';
 import { CachedCutOffs } from './cutoffs.ts';
+import type { CutOffScope } from './cutoffs.ts';
 import type { Database } from './database.ts';
 import { report } from './events.ts';
 import type { Place } from './events.ts';
@@ -46,25 +47,20 @@ export const openServerStorage = ({
 }: ServerStorageOptions): ServerStorage =>
   new ServerStorage(openBackend(database, options), codec, cacheTtl, at);
 
-export interface CutOffsOptions extends BackendOptions {
+export interface CutOffsOptions extends BackendOptions, CutOffScope {
   readonly database: Database;
   readonly cacheTtl?: number | undefined;
-  readonly lifetime: Lifetime;
-  /** Of the persistent cookie, where there is one. */
-  readonly rememberLifetime?: Lifetime | undefined;
 }
 
 /** Ends of sessions that live in cookies alone. */
 export const openCutOffs = ({
   database,
   cacheTtl = 5000,
-  lifetime,
-  rememberLifetime,
+  realm,
+  lifetimes,
   ...options
-}: CutOffsOptions): CachedCutOffs => {
-  const lifetimes = { session: lifetime, remember: rememberLifetime };
-  return new CachedCutOffs(openBackend(database, options), cacheTtl, lifetimes);
-};
+}: CutOffsOptions): CachedCutOffs =>
+  new CachedCutOffs(openBackend(database, options), cacheTtl, { realm, lifetimes });
 
 /** A session as a list shows it. Its data is empty where the codec cannot open it. */
 export interface ListedSession extends Session {

@@ -1,7 +1,7 @@
 /*
  * All SQL of the sessions. On a request's path every statement finds its rows by primary key, except those that end
- * families, count a consumer's or list them: these have indexes of their own. Cut-offs are a few rows, probed by
- * primary key.
+ * families, count a consumer's or list them: these have indexes of their own. Cut-offs are probed by primary key too:
+ * with storage `cookie` there is one for every logout of the last 90 days and more (cutoffs.ts).
  */
 
 /** Milliseconds since the epoch. Cut, not rounded: a moment is never told later than it was. */
@@ -234,7 +234,9 @@ export const SQL = {
   ), gone as (
     delete from :SCHEMA.sessions s where s.ctid = any(array(select ctid from expired)) returning 1
   ), past as (
-    delete from :SCHEMA.cutoffs c where (select is_ours from turn) and c.expires_at <= now() returning 1
+    delete from :SCHEMA.cutoffs c where c.ctid = any(array(
+      select c.ctid from :SCHEMA.cutoffs c where (select is_ours from turn) and c.expires_at <= now()
+      order by c.expires_at limit $2)) and c.expires_at <= now() returning 1
   )
   select (select count(*) from gone)::integer as sessions, (select count(*) from past)::integer as cutoffs`,
 } as const;

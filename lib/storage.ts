@@ -7,6 +7,10 @@ export interface Lifetime {
   readonly absolute: number;
 }
 
+/** Milliseconds that a token may live, 0 = without end. */
+export const longestLife = ({ rolling, absolute }: Lifetime): number =>
+  rolling === 0 || absolute === 0 ? rolling || absolute : Math.min(rolling, absolute);
+
 /** What a cookie names: one session and the generation of it that the browser holds. */
 export interface Presented {
   readonly key: string;

@@ -27,14 +27,14 @@ function storageOf(
   database: Database | undefined,
   codec: (now: () => number) => DataCodec,
 ): Storage {
-  const { postgres, storage, cacheTtl, lifetime, remember } = config;
-  const rememberLifetime = remember?.lifetime;
+  const { postgres, storage, cacheTtl, realm, lifetime, remember } = config;
   if (postgres && database && postgres.auditRetention > 0) {
     openAudit(openBackend(database), config.place, postgres.auditRetention);
   }
   if (storage === 'cookie') {
+    const lifetimes = [lifetime, ...(remember ? [remember.lifetime] : [])];
     return new CookieStorage(
-      database && openCutOffs({ database, cacheTtl, lifetime, rememberLifetime }),
+      database && openCutOffs({ database, cacheTtl, realm, lifetimes }),
       undefined,
       config.place,
     );

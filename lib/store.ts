@@ -207,7 +207,7 @@ export class Store {
     return rows[0]?.sessions ?? 0;
   }
 
-  /** Deletes up to `limit` expired sessions and the cut-offs that are past, unless another node is at it. */
+  /** Deletes up to `limit` expired sessions and as many cut-offs that are past, unless another node is at it. */
   async prune(limit: number): Promise<{ sessions: number; cutoffs: number }> {
     const values = [`prune ${this.#database.schema}`, limit];
     const { rows } = await this.#ask<{ sessions: number; cutoffs: number }>('prune', values);

@@ -9,7 +9,7 @@ import { startPostgres } from '../support/postgres.ts';
 import type { Postgres } from '../support/postgres.ts';
 import { Table } from '../support/table.ts';
 
-/* How long the ends of sessions in cookies are remembered: as long as a copy of their cookies could be alive. */
+/* How long the ends of sessions in cookies are remembered: as long as a copy of their cookies could be alive anywhere. */
 
 let postgres: Postgres;
 let node: TestNode;
@@ -34,8 +34,9 @@ const MINUTE = 60_000;
 /** What clocks may differ by comes on top. */
 const SKEW = MINUTE;
 
-const open = (lifetime: Lifetime, rememberLifetime?: Lifetime) =>
-  openCutOffs({ database: node.database, lifetime, rememberLifetime });
+/** A route, by the realm of its cookies and how long they live. */
+const open = (realm: string, ...lifetimes: Lifetime[]) =>
+  openCutOffs({ database: node.database, realm, lifetimes });
 
 /** A session in a cookie that was signed in and began so many milliseconds ago. */
 function inCookie(authenticated: number, started: number): Session {
@@ -57,35 +58,12 @@ async function kept(kind: string, target: string): Promise<number | undefined> {
 const isNear = (actual: number | undefined, expected: number) =>
   actual === expected || Math.abs((actual ?? NaN) - expected) < MINUTE / 2;
 
-for (const [what, lifetime, remember, expected] of [
-  ['the rolling limit', { rolling: 10 * MINUTE, absolute: DAY }, undefined, 10 * MINUTE],
-  ['what is left since its start', { rolling: DAY, absolute: DAY }, undefined, DAY - 20 * MINUTE],
-  ['no limit', { rolling: 0, absolute: 0 }, undefined, Infinity],
-  [
-    'what is left of the persistent cookie since the sign-in',
-    { rolling: 10 * MINUTE, absolute: DAY },
-    { rolling: 30 * DAY, absolute: 30 * DAY },
-    25 * DAY,
-  ],
-  [
-    'a session that the persistent cookie may just have restored',
-    { rolling: DAY, absolute: DAY },
-    { rolling: DAY, absolute: 5 * DAY },
-    DAY,
-  ],
-] as const) {
-  test(`an end is remembered for ${what}`, async () => {
-    const session = inCookie(5 * DAY, 20 * MINUTE);
-    const cutOffs = open(lifetime, remember);
-    await cutOffs.add(session);
-    const time = await kept('family', session.family);
-    assert.ok(isNear(time, expected), `${time}`);
-    assert.equal(await cutOffs.load(session), Infinity);
-  });
-}
+const YEAR = { rolling: 365 * DAY, absolute: 365 * DAY };
+const FOREVER = { rolling: 0, absolute: 0 };
 
-test('the end of a consumer reaches today’s cookies and rows, and is remembered for their lifetime', async () => {
-  const cutOffs = open({ rolling: DAY, absolute: 7 * DAY }, { rolling: 30 * DAY, absolute: 0 });
+test('the end of a consumer reaches today’s cookies and rows, and is remembered for the longest of all routes', async () => {
+  open('elsewhere', YEAR);
+  const cutOffs = open('users', HOUR);
   const session = inCookie(5 * DAY, 20 * MINUTE);
   const { consumerId } = session;
   const row = await signIn(node, newSession({ consumerId }), HOUR);
@@ -93,7 +71,67 @@ test('the end of a consumer reaches today’s cookies and rows, and is remembere
   assert.ok((await cutOffs.load(session)) >= session.authenticatedAt);
   assert.equal(await table.count(row.family), 0);
   const time = await kept('consumer', consumerId);
-  assert.ok(isNear(time, 30 * DAY), `${time}`);
+  assert.ok(isNear(time, 365 * DAY), `${time}`);
   const later = await signIn(node, newSession({ consumerId }), HOUR);
   assert.ok((await cutOffs.load(later)) < later.authenticatedAt);
+});
+
+for (const [what, lifetimes, expected] of [
+  ['90 days, should another route or a later change allow more', [HOUR], 90 * DAY],
+  ['a longer rolling limit', [{ rolling: 100 * DAY, absolute: 0 }], 100 * DAY],
+  ['a longer absolute limit', [{ rolling: 400 * DAY, absolute: 200 * DAY }], 200 * DAY],
+  ['the persistent cookie, if that lives longer', [HOUR, YEAR], 365 * DAY],
+  ['ever, where nothing limits the cookies', [HOUR, FOREVER], Infinity],
+] as const) {
+  test(`an end is remembered for ${what}`, async () => {
+    const session = inCookie(5 * DAY, 20 * MINUTE);
+    const cutOffs = open(what, ...lifetimes);
+    await cutOffs.add(session);
+    const time = await kept('family', session.family);
+    assert.ok(isNear(time, expected), `${time}`);
+    assert.equal(await cutOffs.load(session), Infinity);
+  });
+}
+
+test('the route that signs out may be another than the one with the longest timeouts, or be older than it', async () => {
+  const portal = open('shared', YEAR);
+  const api = open('shared', HOUR);
+  const session = inCookie(0, 0);
+  await api.add(session);
+  assert.ok(isNear(await kept('family', session.family), 365 * DAY));
+  assert.equal(await portal.load(session), Infinity);
+
+  open('shared', { rolling: 500 * DAY, absolute: 500 * DAY });
+  const next = inCookie(0, 0);
+  await api.add(next);
+  assert.ok(isNear(await kept('family', next.family), 500 * DAY), 'timeouts were raised');
+
+  open('shared', HOUR);
+  const last = inCookie(0, 0);
+  await api.add(last);
+  assert.ok(
+    isNear(await kept('family', last.family), 500 * DAY),
+    'and cookies from before live on',
+  );
+});
+
+test('what another realm allows does not matter', async () => {
+  open('foreign', YEAR);
+  const session = inCookie(0, 0);
+  await open('native', HOUR).add(session);
+  assert.ok(isNear(await kept('family', session.family), 90 * DAY));
+});
+
+test('what is remembered of a logout takes less than 300 bytes, indexes included', async () => {
+  await table.sql.query('truncate cutoffs');
+  const cutOffs = open('busy', HOUR);
+  for (let batch = 0; batch < 20; batch++) {
+    await Promise.all(Array.from({ length: 100 }, () => cutOffs.add(inCookie(0, 0))));
+  }
+  const { rows } = await table.sql.query<{ count: number; bytes: number }>(
+    `select count(*)::integer as count, pg_total_relation_size('cutoffs')::float8 as bytes from cutoffs`,
+  );
+  const [size] = rows;
+  assert.equal(size?.count, 2000);
+  assert.ok(size.bytes / size.count < 300, `${size.bytes / size.count} bytes`);
 });

@@ -269,7 +269,7 @@ test("the clock is the database's, whatever ours says", async (context) => {
 
 test('cut-offs of sessions in cookies: known here at once, elsewhere soon', async () => {
   const [one, two] = [await start(), await start()];
-  const options = { cacheTtl: 60_000, lifetime: HOUR };
+  const options = { cacheTtl: 60_000, realm: 'cut off', lifetimes: [HOUR] };
   const here = openCutOffs({ database: one.database, ...options });
   const there = openCutOffs({ database: two.database, ...options });
   const now = here.now();

@@ -349,6 +349,17 @@ test('cut-offs go when nothing is left that they could end', async () => {
   assert.equal(rows.length, 0);
 });
 
+test('cut-offs go in batches too', async () => {
+  await prune(node.backend.store);
+  await table.sql.query(
+    `insert into cutoffs select 'family', 'past' || i, 'infinity', now() - interval '1 s' from generate_series(1, 2500) i`,
+  );
+  const names = await statementsOf(async () => assert.equal(await prune(node.backend.store), 0));
+  assert.deepEqual(names, ['prune', 'prune']);
+  const { rows } = await table.sql.query(`select from cutoffs where target like 'past%'`);
+  assert.equal(rows.length, 0);
+});
+
 test('a node prunes by itself', async () => {
   const session = await signIn(node, newSession(), HOUR);
   await table.alter(session, 'expires_at = now()');

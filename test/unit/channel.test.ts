@@ -1,16 +1,10 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
-import {
-  forget,
-  longestLife,
-  openChannels,
-  read,
-  recall,
-  writeCookies,
-} from '../../lib/channel.ts';
+import { forget, openChannels, read, recall, writeCookies } from '../../lib/channel.ts';
 import { parseConfig } from '../../lib/config.ts';
 import { NO_COOKIES } from '../../lib/cookie.ts';
+import { longestLife } from '../../lib/storage.ts';
 import { damage, requestOf, SECRET } from '../support/visitor.ts';
 
 const NOW = 1_800_000_000_000;
