@@ -4,8 +4,9 @@ import { formatDump } from './dump.ts';
 import type { PluginInfo } from './dump.ts';
 import type { HostedPlugin } from './host.ts';
 import type { RunningServer } from './index.ts';
+import { protocolOfKong } from './kong-version.ts';
 import { parseOptions, USAGE } from './options.ts';
-import type { Options } from './options.ts';
+import type { Options, ProtocolChoice } from './options.ts';
 
 /** Where the command finds its plugin. Each loads what it needs, and only when it is called. */
 export interface PluginSource {
@@ -40,11 +41,15 @@ async function execute(options: Options, source: PluginSource): Promise<void> {
       process.stdout.write(`${(await source.info()).Version}\n`);
       return;
     case 'dump':
-      process.stdout.write(formatDump(await source.info(), options.protocol));
-      return;
+      return dump(options.protocol, source);
     case 'serve':
       return start(options, source);
   }
+}
+
+async function dump(choice: ProtocolChoice, source: PluginSource): Promise<void> {
+  const protocol = choice === 'auto' ? protocolOfKong(process.env) : choice;
+  process.stdout.write(formatDump(await source.info(), protocol));
 }
 
 async function start(options: Options, source: PluginSource): Promise<void> {

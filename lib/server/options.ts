@@ -14,6 +14,9 @@ const DEFAULT_PREFIX = '/usr/local/kong';
 const SOCKET_NAME = 'session-guard-server.socket';
 /** Kong answers 500 by itself where it fails, and a request is two round trips (part J); before 3.8 it does neither. */
 const DEFAULT_PROTOCOL: Protocol = 'protobuf';
+/** `auto`: what suits the Kong on this machine. */
+export type ProtocolChoice = Protocol | 'auto';
+const CHOICES: readonly ProtocolChoice[] = [...(Object.keys(PROTOCOLS) as Protocol[]), 'auto'];
 const LOG_LEVELS: readonly LogLevel[] = ['debug', 'info', 'warn', 'error', 'silent'];
 
 export const USAGE = `session-guard-server [options]
@@ -29,14 +32,15 @@ Runs the session-guard plugin for Kong. Without options it is what Kong expects 
   --metrics-token-file <path>, --console-token-file <path>
                         what /metrics and /console ask for; see docs/watching.md
   -dump, --dump         print the plugin's description for Kong's query command and exit
-  --protocol <name>     what the dump tells Kong to speak: ${Object.keys(PROTOCOLS).join(', ')}
-                        (${DEFAULT_PROTOCOL}; msgpack for Kong before 3.8, and beside ldap-auth)
+  --protocol <name>     what the dump tells Kong to speak: ${CHOICES.join(', ')}
+                        (${DEFAULT_PROTOCOL}; msgpack for Kong before 3.8, and beside ldap-auth;
+                        auto asks for the version of the Kong on this machine)
   --version, --help
 `;
 
 export interface Options {
   readonly command: 'serve' | 'dump' | 'version' | 'help';
-  readonly protocol: Protocol;
+  readonly protocol: ProtocolChoice;
   readonly socket: string;
   readonly logLevel: LogLevel;
   readonly detached: boolean;
@@ -67,7 +71,7 @@ export function parseOptions(
   });
   return {
     command: commandOf(values),
-    protocol: oneOf(Object.keys(PROTOCOLS) as Protocol[], values.protocol, '--protocol'),
+    protocol: oneOf(CHOICES, values.protocol, '--protocol'),
     socket: values.socket ?? join(values.prefix, SOCKET_NAME),
     logLevel: oneOf(LOG_LEVELS, values['log-level'], '--log-level'),
     detached: values.detached,

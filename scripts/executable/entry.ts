@@ -8,9 +8,9 @@ switch (basename(process.argv0)) {
   case 'session-guard':
     void import('../../lib/cli.ts');
     break;
-  // The default query command of Kong 3.4 (kong-protocol.md A.1), which speaks MessagePack only.
+  // The default query command of Kong 3.4 to 3.8 (get_server_defs in its plugin_servers/process.lua).
   case 'query_session-guard-server':
-    process.argv.splice(2, Infinity, '-dump', '--protocol', 'msgpack');
+    process.argv.splice(2, Infinity, '-dump', '--protocol', 'auto');
     void import('../../lib/server/main.ts');
     break;
   default:

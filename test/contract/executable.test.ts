@@ -115,9 +115,14 @@ describe('the single-file executable of the image', () => {
     assert.ok((await lstat(join(sidecar.root, 'run/session-guard'))).isDirectory());
   });
 
-  test('under the name by which Kong 3.4 asks it describes itself for MessagePack', async () => {
-    const { stdout } = await shell(join(image.root, 'usr/local/bin/query_session-guard-server'));
-    assert.match(stdout, /^\{"Protocol":"MsgPack:1"/);
+  test('under the name by which Kong 3.4 to 3.8 ask it chooses what suits that Kong', async () => {
+    const query = join(image.root, 'usr/local/bin/query_session-guard-server');
+    const protocolFor = async (version: string) =>
+      (JSON.parse((await shell(query, { KONG_VERSION: version })).stdout) as { Protocol: string })
+        .Protocol;
+    assert.equal(await protocolFor('3.4.2'), 'MsgPack:1');
+    assert.equal(await protocolFor('3.8.1'), 'ProtoBuf:1');
+    await assert.rejects(shell(query), { code: 1, stdout: '', stderr: /query_cmd in kong\.conf/ });
   });
 
   test('under the name session-guard it is the command line, with the migrations inside', async () => {

@@ -36,7 +36,7 @@ const WRONG: [argv: string[], message: RegExp][] = [
   [['--sokcet', '/x'], /--sokcet/],
   [['serve'], /serve/],
   [['--socket'], /--socket/],
-  [['--protocol', 'json'], /--protocol must be one of protobuf, msgpack/],
+  [['--protocol', 'json'], /--protocol must be one of protobuf, msgpack, auto$/],
   [['--log-level', 'trace'], /--log-level must be one of debug, info, warn, error, silent/],
 ];
 for (const [argv, message] of WRONG) {
