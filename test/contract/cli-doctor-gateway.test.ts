@@ -192,6 +192,43 @@ describe('each mistake by its name', () => {
   }
 });
 
+const VISIBLE = { storage: 'kong', postgres: { url: 'postgres://a:b@db.test/sessions' } };
+const CLASHES: readonly (readonly [string, object, string[]])[] = [
+  [
+    'another role, port and pool size',
+    { postgres: { url: 'postgres://c:d@db.test:5432/sessions', pool_size: 2 } },
+    [],
+  ],
+  ['its parts instead of a URL', { postgres: { host: 'db.test', database: 'sessions' } }, []],
+  ['the other name of the storage', { storage: 'postgres' }, []],
+  ['a database that a vault hides', { postgres: { url: '{vault://env/x}' } }, []],
+  [
+    'the middle of a rotation',
+    { secret: '{vault://env/b}', secret_fallbacks: ['{vault://env/session-secret}'] },
+    [],
+  ],
+  [
+    'another database',
+    { postgres: { url: 'postgres://a:b@db.test/other' } },
+    ['warning cookie_clash'],
+  ],
+  [
+    'another schema',
+    { postgres: { ...VISIBLE.postgres, schema: 'other' } },
+    ['warning cookie_clash'],
+  ],
+  ['another storage', { storage: 'cookie' }, ['warning cookie_clash']],
+];
+describe('a second plugin with a cookie of the same name', () => {
+  for (const [title, difference, expected] of CLASHES)
+    test(title, async (context) => {
+      const scene = await setUp(context);
+      await config({ ...VISIBLE, secret_fallbacks: ['{vault://env/b}'] })(scene);
+      await attach(NAME, { ...SECRET, ...VISIBLE, ...difference })(scene);
+      assert.deepEqual(bad((await diagnose(scene.url)).diagnoses), expected);
+    });
+});
+
 test('the most specific plugin counts, and routes without session-guard do not', async (context) => {
   const { url, admin, route, guard } = await setUp(context);
   await admin.delete(guard);
@@ -278,6 +315,35 @@ test('a Kong 3.9.1 that cannot tell of its plugin server is examined all the sam
     'error not_loaded',
     'warning nowhere',
   ]);
+});
+
+describe('the protocol', () => {
+  const query = (command: string) => ({ pluginserver_session_guard_server_query_cmd: command });
+  const answered = (protocol: string) => ({
+    pluginservers: [
+      { name: 'other', protocol: 'MsgPack:1' },
+      { name: 'session-guard-server', query_command: 'cat /run/dump.json', protocol },
+    ],
+  });
+  const cases: readonly (readonly [string, object, string[]])[] = [
+    ['3.7.1', query('/opt/session-guard-server -dump'), ['error protocol']],
+    ['3.7.1', query('/opt/session-guard-server -dump --protocol msgpack'), []],
+    ['3.8.1', {}, []],
+    ['3.8.1', query('/opt/session-guard-server -dump'), []],
+    ['3.8.1', query('/opt/session-guard-server -dump --protocol auto'), []],
+    ['3.8.1', query('/opt/session-guard-server --dump --protocol=msgpack'), ['warning protocol']],
+    ['3.8.1', query('cat /run/dump.json'), []],
+    ['3.9.2', answered('ProtoBuf:1'), []],
+    ['3.9.2', answered('MsgPack:1'), ['warning protocol']],
+  ];
+  for (const [version, configuration, expected] of cases)
+    test(`Kong ${version}: ${JSON.stringify(configuration)}`, async (context) => {
+      const root = { version, plugins: { available_on_server: { [NAME]: {} } }, configuration };
+      const url = await listen(context, ({ url: path }, response) => {
+        response.end(JSON.stringify(path === '/' ? root : { data: [], next: null }));
+      });
+      assert.deepEqual(bad((await diagnose(url)).diagnoses), [...expected, 'warning nowhere']);
+    });
 });
 
 /** Port 1 will not do: fetch refuses it itself. */

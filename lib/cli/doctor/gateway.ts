@@ -2,6 +2,8 @@ import { CliError, usageError } from '../command.ts';
 import { isFields, objectsIn } from '../bundled/found.ts';
 import type { Fields } from '../bundled/found.ts';
 import { NAME } from '../../schema.ts';
+import type { Protocol } from '../../server/dump.ts';
+import { protocolIn } from './protocol.ts';
 
 export interface Plugin {
   readonly id: string;
@@ -27,6 +29,8 @@ interface Node {
   readonly hasLoaded: boolean;
   /** `{name, value}` of the nginx directives that kong.conf puts into the proxy's block; `undefined` = not told. */
   readonly proxyDirectives: readonly Fields[] | undefined;
+  /** What Kong speaks with the plugin server; `undefined` = not told. */
+  readonly protocol: Protocol | undefined;
   /** Whether it fails to tell of itself. */
   readonly isMute: boolean;
 }
@@ -60,7 +64,8 @@ async function readNode(api: AdminApi): Promise<Node> {
   // Kong 3.9.0 and 3.9.1 cannot tell of a plugin server that they have started themselves (Kong/kong#14111).
   if (response.status === 500 && mute !== undefined) {
     const hasLoaded = (await api.get(`/schemas/plugins/${NAME}`, true)) !== undefined;
-    return { version: mute, hasLoaded, proxyDirectives: undefined, isMute: true };
+    const unknown = { proxyDirectives: undefined, protocol: undefined };
+    return { version: mute, hasLoaded, ...unknown, isMute: true };
   }
   const root = await api.read('/', response);
   const { version, plugins, configuration } = isFields(root) ? root : {};
@@ -75,6 +80,7 @@ async function readNode(api: AdminApi): Promise<Node> {
     proxyDirectives: Array.isArray(directives)
       ? objectsIn(directives).map(([directive]) => directive)
       : undefined,
+    protocol: isFields(configuration) ? protocolIn(configuration) : undefined,
     isMute: false,
   };
 }

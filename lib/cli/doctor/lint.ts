@@ -2,10 +2,12 @@ import { secretProblem } from '../../secret.ts';
 import { NAME } from '../../schema.ts';
 import { findingsOf } from '../bundled/findings.ts';
 import { RENAMED } from '../bundled/names.ts';
+import { lintCookies } from './clash.ts';
 import { error, ok, warning } from './diagnosis.ts';
 import type { Diagnosis } from './diagnosis.ts';
 import { appliesTo, pluginsOn } from './gateway.ts';
 import type { Gateway, Plugin, Route } from './gateway.ts';
+import { lintProtocol } from './protocol.ts';
 
 /** Judges a gateway's configuration: the node, each session-guard plugin, each route that has one. */
 export async function lint(gateway: Gateway): Promise<Diagnosis[]> {
@@ -22,7 +24,8 @@ export async function lint(gateway: Gateway): Promise<Diagnosis[]> {
   ];
 }
 
-function lintNode({ version, hasLoaded, proxyDirectives, isMute }: Gateway): Diagnosis[] {
+function lintNode(gateway: Gateway): Diagnosis[] {
+  const { version, hasLoaded, proxyDirectives, isMute, protocol, plugins } = gateway;
   const [major = 0, minor = 0] = version.split('.').map(Number);
   const isOld = major < 3 || (major === 3 && minor < 4);
   const drops = proxyDirectives?.some(
@@ -30,10 +33,12 @@ function lintNode({ version, hasLoaded, proxyDirectives, isMute }: Gateway): Dia
       (name === 'underscores_in_headers' && value === 'off') ||
       (name === 'include' && String(value).endsWith('/session-guard.conf')),
   );
+  const hasLdap = plugins.some(({ name }) => isLdap(name));
   return [
     isOld
       ? error('kong_old', 'gateway', `is Kong ${version}`, 'session-guard needs Kong 3.4 or newer')
       : ok('kong', 'gateway', `is Kong ${version}`),
+    ...lintProtocol([major, minor], protocol, hasLdap),
     ...(isMute
       ? [
           warning(
@@ -114,33 +119,13 @@ function lintSecret(secret: unknown, place: string): Diagnosis[] {
   ];
 }
 
-/** Two plugins whose cookies have one name, but which cannot read each other's. */
-function lintCookies(guards: readonly Plugin[]): Diagnosis[] {
-  const enabled = guards.filter((guard) => guard.enabled);
-  return enabled.flatMap((guard, index) => {
-    const rival = enabled
-      .slice(0, index)
-      .find((other) => cookieOf(other) === cookieOf(guard) && realmOf(other) !== realmOf(guard));
-    if (rival === undefined) return [];
-    const message = `shares the cookie's name with plugin ${rival.id}, but not its secret or storage`;
-    const remedy = 'give one of them another cookie_name, or both the same secret and storage';
-    return [warning('cookie_clash', `plugin ${guard.id}`, message, remedy)];
-  });
-}
-
-const joined = ({ config }: Plugin, fields: readonly string[]): string =>
-  JSON.stringify(fields.map((field) => config[field] ?? null));
-
-const cookieOf = (plugin: Plugin): string =>
-  joined(plugin, ['cookie_prefix', 'cookie_name', 'cookie_path', 'cookie_domain']);
-const realmOf = (plugin: Plugin): string => joined(plugin, ['secret', 'storage', 'postgres']);
-
 /** Plugins that sign somebody in: Kong's own and Enterprise's. */
 const AUTH = new Set([
   'basic-auth',
   'header-cert-auth',
   'hmac-auth',
   'jwt',
+  'jwt-signer',
   'key-auth',
   'key-auth-enc',
   'ldap-auth',
@@ -174,7 +159,7 @@ async function lintRoute(route: Route, gateway: Gateway): Promise<Diagnosis[]> {
         ]
       : []),
     ...anonymous.flat(),
-    ...lintNeighbours(plugins, place),
+    ...lintNeighbours(plugins, place, gateway),
   ];
   return diagnoses.length > 0 ? diagnoses : [ok('route', place, 'is set up as documented')];
 }
@@ -217,7 +202,13 @@ async function lintAnonymous(
     : [error('open', place, 'is open to everybody: nothing refuses the anonymous', remedy)];
 }
 
-function lintNeighbours(plugins: readonly Plugin[], place: string): Diagnosis[] {
+const isLdap = (name: string): boolean => name.startsWith('ldap-auth');
+
+function lintNeighbours(
+  plugins: readonly Plugin[],
+  place: string,
+  { protocol }: Gateway,
+): Diagnosis[] {
   const named = (test: (plugin: Plugin) => boolean) => plugins.find(test);
   const diagnoses: Diagnosis[] = [];
   if (named(({ name }) => name === 'session')) {
@@ -225,8 +216,8 @@ function lintNeighbours(plugins: readonly Plugin[], place: string): Diagnosis[] 
       'also has the bundled session plugin, whose cookie hides credentials from session-guard';
     diagnoses.push(error('bundled_session', place, message, 'remove the bundled one'));
   }
-  const ldap = named(({ name }) => name.startsWith('ldap-auth'));
-  if (ldap) {
+  const ldap = named(({ name }) => isLdap(name));
+  if (ldap && protocol !== 'msgpack') {
     const message = `${ldap.name} starts no session unless Kong speaks MessagePack: its credential has no id`;
     const remedy = 'add --protocol msgpack to the query command';
     diagnoses.push(warning('credential_without_id', place, message, remedy));
