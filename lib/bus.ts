@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Client } from 'pg';
+import type { Client } from 'pg';
+import { Connection } from './connection.ts';
 import type { Database } from './database.ts';
 import { decodeNotice } from './notice.ts';
 import type { Notice } from './notice.ts';
@@ -72,7 +73,7 @@ export class Bus {
     const { signal } = this.#stop;
     const [first, longest] = this.#options.retry ?? [200, 10_000];
     for (let attempt = 0; !signal.aborted; attempt++) {
-      const client = new Client({
+      const client = new Connection({
         ...this.#database.listener,
         query_timeout: this.#options.heartbeatTimeout ?? 3000,
       });

@@ -1,5 +1,6 @@
 import type { ClientConfig } from 'pg';
-import { SessionError } from './errors.ts';
+import { Connection } from './connection.ts';
+import { refuse } from './parse.ts';
 
 /** Where the sessions are and how long one may wait for them. Times in milliseconds. */
 export interface DatabaseOptions {
@@ -38,37 +39,43 @@ export interface DatabaseOptions {
 export type Settings = ReturnType<typeof settingsOf>;
 
 /**
- * The options with what is absent filled in.
+ * The options with what is absent filled in. `urlField` is what messages call `url`.
  * @throws SessionError ERR_CONFIG naming the field
  */
-export function settingsOf(options: DatabaseOptions) {
-  checkUrl('url', options.url);
-  checkUrl('listen_url', options.listenUrl);
-  const { schema = 'session_guard', sslVerify = true, sslCa } = options;
+export function settingsOf(options: DatabaseOptions, urlField = 'postgres.url') {
+  const { schema = 'session_guard', url, listenUrl } = options;
   // Quoted everywhere all the same: a name from a configuration never becomes SQL (CVE-2019-15658).
   if (!/^[a-z_][a-z0-9_]{0,62}$/.test(schema)) {
-    throw new SessionError('ERR_CONFIG', 'postgres.schema must match ^[a-z_][a-z0-9_]{0,62}$');
+    refuse('postgres.schema', 'must match ^[a-z_][a-z0-9_]{0,62}$');
   }
+  const connection = connectionOf(options);
+  checkUrl(urlField, url);
+  check(url === undefined ? 'postgres' : urlField, connection);
+  checkUrl('postgres.listen_url', listenUrl);
+  const listener = {
+    ...connection,
+    ...(listenUrl !== undefined && { connectionString: listenUrl }),
+  };
+  check('postgres.listen_url', listener);
   return {
-    connection: {
-      ...(options.url === undefined
-        ? withoutAbsent({
-            host: options.host,
-            port: options.port,
-            user: options.user,
-            password: options.password,
-            database: options.database,
-          })
-        : { connectionString: options.url }),
-      ...(options.ssl && { ssl: { rejectUnauthorized: sslVerify, ...(sslCa && { ca: sslCa }) } }),
-    },
+    connection,
+    listener,
     schema,
     poolSize: options.poolSize ?? 10,
     connectTimeout: options.connectTimeout ?? 2000,
     statementTimeout: options.statementTimeout ?? 2000,
     prepared: options.prepared ?? true,
     migrate: options.migrate ?? true,
-    listenUrl: options.listenUrl,
+  };
+}
+
+function connectionOf(options: DatabaseOptions): ClientConfig {
+  const { url, host, port, user, password, database, sslVerify = true, sslCa } = options;
+  return {
+    ...(url === undefined
+      ? withoutAbsent({ host, port, user, password, database })
+      : { connectionString: url }),
+    ...(options.ssl && { ssl: { rejectUnauthorized: sslVerify, ...(sslCa && { ca: sslCa }) } }),
   };
 }
 
@@ -77,12 +84,17 @@ const withoutAbsent = (fields: Record<string, unknown>): ClientConfig =>
   Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
 
 function checkUrl(field: string, url: string | undefined): void {
-  if (url === undefined) return;
   // Not in the message and not as a cause: a URL carries a password.
-  if (!/^(postgres|postgresql|socket):/.test(url) || !URL.canParse(url)) {
-    throw new SessionError(
-      'ERR_CONFIG',
-      `postgres.${field} must be a URL like postgres://user@host/database`,
-    );
-  }
+  if (url !== undefined && !/^(postgres|postgresql|socket):/.test(url)) refuse(field, NO_URL);
+}
+
+const NO_URL = 'must be a URL like postgres://user@host/database';
+const ENCODE = 'with what is special in its user and password percent-encoded (@ as %40, % as %25)';
+
+/** By pg's own reading. A file that is not there may come later: that is for whoever connects. */
+function check(field: string, connection: ClientConfig): void {
+  const { problem } = new Connection(connection);
+  if (problem === undefined || 'syscall' in problem) return;
+  const isUnreadable = problem instanceof URIError || problem instanceof TypeError;
+  refuse(field, isUnreadable ? `${NO_URL}, ${ENCODE}` : problem.message);
 }

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import diagnostics from 'node:diagnostics_channel';
 import { DatabaseError, Pool } from 'pg';
 import type { ClientConfig, PoolClient, QueryConfig } from 'pg';
+import { Connection } from './connection.ts';
 import { DatabaseClock } from './database-clock.ts';
 import { settingsOf } from './database-settings.ts';
 import type { DatabaseOptions, Settings } from './database-settings.ts';
@@ -55,10 +56,10 @@ const databases = new Map<string, Database>();
 /**
  * The pool for these settings: one for the whole process, since Kong starts a plugin instance for every
  * worker and configuration and drops them without notice. Connects when first asked.
- * @throws SessionError ERR_CONFIG
+ * @throws SessionError ERR_CONFIG; the message calls `url` by `urlField`
  */
-export function openDatabase(options: DatabaseOptions): Database {
-  const settings = settingsOf(options);
+export function openDatabase(options: DatabaseOptions, urlField?: string): Database {
+  const settings = settingsOf(options, urlField);
   const name = JSON.stringify(settings);
   let database = databases.get(name);
   if (database === undefined) {
@@ -91,6 +92,7 @@ export class Database {
     this.#forget = forget;
     this.#pool = new Pool({
       ...settings.connection,
+      Client: Connection,
       application_name: 'session-guard',
       max: settings.poolSize,
       connectionTimeoutMillis: settings.connectTimeout,
@@ -164,10 +166,9 @@ export class Database {
 
   /** How the listener connects: never through the pool. */
   get listener(): ClientConfig {
-    const { connection, connectTimeout, listenUrl } = this.#settings;
+    const { listener, connectTimeout } = this.#settings;
     return {
-      ...connection,
-      ...(listenUrl !== undefined && { connectionString: listenUrl }),
+      ...listener,
       application_name: 'session-guard listener',
       connectionTimeoutMillis: connectTimeout,
       keepAlive: true,

@@ -53,7 +53,8 @@ export function openCredentials({ kongDatabaseUrl: url }: Config): Credentials |
   if (url === undefined) return undefined;
   const known = kongs.get(url);
   if (known) return known;
-  const credentials = new Credentials(openDatabase({ url, poolSize: 2, migrate: false }));
+  const options = { url, poolSize: 2, migrate: false };
+  const credentials = new Credentials(openDatabase(options, 'kong_database_url'));
   kongs.set(url, credentials);
   return credentials;
 }

@@ -94,7 +94,7 @@ function open(values: Values, { env }: Pick<Io, 'env'>): Database {
     });
   } catch (error) {
     if (!(error instanceof SessionError)) throw error;
-    const option = /^postgres\.(\w+)/.exec(error.message)?.[1] ?? '';
+    const option = /^config\.postgres\.(\w+)/.exec(error.message)?.[1] ?? '';
     throw usageError(
       option === 'schema'
         ? '--schema must be a lower-case SQL identifier such as session_guard'

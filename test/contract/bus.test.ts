@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, afterEach, before, beforeEach, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
@@ -171,4 +174,16 @@ test('a stopped bus is gone from the server, even in the middle of connecting', 
   await early.bus.stop();
   assert.equal(early.bus.isHealthy, false);
   assert.deepEqual(early.events, []);
+});
+
+test('a file that the URL names may come later', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'session-guard-ca-'));
+  const authority = join(folder, 'ca.pem');
+  const { bus, events } = open({ url: `${url}?sslmode=disable&sslrootcert=${authority}` });
+  await until(() => events.length > 0);
+  await sleep(200);
+  assert.deepEqual(events, ['bus_lost']);
+  await writeFile(authority, '');
+  await until(() => bus.isHealthy);
+  await rm(folder, { recursive: true });
 });

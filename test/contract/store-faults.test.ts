@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, afterEach, before, beforeEach, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
@@ -273,4 +276,31 @@ test('closing does not wait for a server that stands still', async () => {
   await postgres.resume();
   assert.notEqual(outcome, 'too late');
   assert.ok(running.log.some(({ event }) => event === 'touches_lost'));
+});
+
+test('a certificate that is gone for a moment costs the requests of that moment only', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'session-guard-ca-'));
+  const authority = join(folder, 'ca.pem');
+  await writeFile(authority, '');
+  const database = openDatabase({
+    url: `${url}?sslmode=disable&sslrootcert=${authority}`,
+    poolSize: 1,
+  });
+  const ask = (text: string) => database.query({ name: text, text }, []);
+  const cut = assert.rejects(ask('select pg_sleep(60)'), UNAVAILABLE);
+  // It gets its connection from within the pool, when the one before has broken.
+  const waiting = assert.rejects(ask('select 1'), UNAVAILABLE);
+  await until(() => database.pool.waiting === 1);
+  const sql = new Client({ connectionString: url });
+  await sql.connect();
+  await rm(authority);
+  await until(async () => {
+    const { rows } = await sql.query(`select pg_terminate_backend(pid) from pg_stat_activity
+      where datname = current_database() and query like '%pg_sleep%' and pid <> pg_backend_pid()`);
+    return rows.length > 0;
+  });
+  await Promise.all([cut, waiting]);
+  await writeFile(authority, '');
+  assert.equal((await ask('select 1')).rows.length, 1);
+  await Promise.all([sql.end(), database.close(), rm(folder, { recursive: true })]);
 });

@@ -20,7 +20,7 @@ const SETTINGS = {
   statementTimeout: 2000,
   prepared: true,
   migrate: false,
-  listenUrl: undefined,
+  listener: {},
 };
 
 /** A node's way to the modelled tables: what it asks, is told and hears happens when the schedule says. */
