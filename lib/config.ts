@@ -20,6 +20,8 @@ export interface Config {
   readonly timeouts: Timeouts;
   readonly lifetime: Lifetime;
   readonly touchInterval: number;
+  /** Milliseconds since the last use in the table after which a session is idle for certain; 0 = never. */
+  readonly idleFor: number;
   readonly cacheTtl: number;
   readonly consumerTtl: number;
   readonly cookie: CookieSettings;
@@ -47,6 +49,8 @@ export type Binding = 'ip' | 'scheme' | 'user-agent';
 export interface SessionLimit {
   readonly sessions: number;
   readonly policy: 'evict-oldest' | 'refuse';
+  /** As Config has it: who is idle takes nobody's place. */
+  readonly idleFor: number;
 }
 
 export interface CookieSettings {
@@ -164,6 +168,8 @@ function toConfig(values: Values, oldNames: readonly string[]): Omit<Config, 'pl
   const cookie = toCookie(values, 'cookie_name');
   const realm = (name: string) => [name, storage, postgres?.schema ?? ''].join(' ');
   const timeouts = toTimeouts(values);
+  const touchInterval = ms(values.touch_interval ?? defaultTouchInterval(values.idling_timeout));
+  const idleFor = timeouts.idling > 0 ? timeouts.idling + touchInterval + WRITING : 0;
   return {
     secrets: toSecrets(values),
     storage,
@@ -171,7 +177,8 @@ function toConfig(values: Values, oldNames: readonly string[]): Omit<Config, 'pl
     realm: realm(cookie.name),
     timeouts,
     lifetime: lifetimeOf(timeouts),
-    touchInterval: ms(values.touch_interval ?? defaultTouchInterval(values.idling_timeout)),
+    touchInterval,
+    idleFor,
     cacheTtl: ms(Math.min(values.cache_ttl, values.stale_ttl)),
     consumerTtl: ms(values.consumer_ttl),
     cookie,
@@ -185,7 +192,7 @@ function toConfig(values: Values, oldNames: readonly string[]): Omit<Config, 'pl
     bind: values.bind ?? [],
     limit:
       values.max_sessions > 0
-        ? { sessions: values.max_sessions, policy: values.max_sessions_policy }
+        ? { sessions: values.max_sessions, policy: values.max_sessions_policy, idleFor }
         : undefined,
     selfServicePath: values.self_service ? values.self_service_path : undefined,
     idleExempt: { paths: values.idle_exempt_paths ?? [], header: values.idle_exempt_header },
@@ -223,6 +230,9 @@ function toTimeouts(values: Values): Timeouts {
 }
 
 const lifetimeOf = ({ rolling, absolute }: Timeouts): Lifetime => ({ rolling, absolute });
+
+/** What a use may take to be written once the touch interval has passed (touches.ts), in milliseconds. */
+const WRITING = 2000;
 
 /** Without an idle limit the last use is only information: once a minute will do. */
 const defaultTouchInterval = (idling: number): number =>

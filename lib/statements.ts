@@ -26,6 +26,10 @@ const ALIVE = `${IS_CURRENT} and not exists (
   where (c.kind, c.target) in (('all', ''), ('consumer', s.consumer_id), ('credential', s.credential_id))
     and c.ended_before >= s.authenticated_at)`;
 
+/** Whether a row can still open something: `idleFor` milliseconds after its last use a session cannot, 0 = always. */
+const isInUse = (idleFor: string) =>
+  `(s.kind = 1 or ${idleFor}::float8 = 0 or s.seen_at > now() - ${idleFor}::float8 * interval '1 ms')`;
+
 /** The end of a lifetime given in milliseconds; 0 = none. */
 const end = (since: string, lifetime: string) =>
   `case when ${lifetime}::float8 = 0 then 'infinity' else ${since} + ${lifetime}::float8 * interval '1 ms' end`;
@@ -89,19 +93,20 @@ export const SQL = {
   created as (${insertWhere('true')})
   select * from told left join created on true`,
 
-  // To be called by one at a time for one consumer (Store.create). Who was never there goes first, then who was away longest.
+  // To be called by one at a time for one consumer (Store.create). Who is idle goes first, then who was never there,
+  // then who was away longest.
   create_limited: `with families as materialized (
     select s.family, bool_or(s.generation > 0 or s.confirmed_at is not null) as was_presented,
-      max(s.seen_at) as seen_at
+      max(s.seen_at) as seen_at, bool_or(${isInUse('$18')}) as is_in_use
     from :SCHEMA.sessions s
     where s.consumer_id = ($5::text[])[1] and s.audience = ($7::text[])[1] and s.realm = any($8::text[])
       and s.family <> all($13::uuid[]) and ${ALIVE}
     group by s.family
   ), verdict as materialized (
-    select $17::boolean and count(*) filter (where was_presented) >= $16::integer as is_refused from families
+    select $17::boolean and count(*) filter (where was_presented and is_in_use) >= $16::integer as is_refused from families
   ), surplus as (
     select family from families where not (select is_refused from verdict)
-    order by was_presented desc, seen_at desc, family offset $16::integer - 1 limit ${BATCH}
+    order by is_in_use desc, was_presented desc, seen_at desc, family offset $16::integer - 1 limit ${BATCH}
   ), ${ending('select unnest($13::uuid[]) as family union select family from surplus', '$14', '$15')},
   created as (${insertWhere('not (select is_refused from verdict)')})
   select * from told left join created on true`,

@@ -238,11 +238,11 @@ export class Store {
   async #createLimited(
     rows: readonly NewRow[],
     values: readonly unknown[],
-    { sessions, policy }: SessionLimit,
+    { sessions, policy, idleFor }: SessionLimit,
   ): Promise<Answer<CreatedRow>> {
     const { consumerId, audience, realm } = rows[0]?.session ?? {};
     const name = JSON.stringify(['limit', this.#database.schema, realm, audience, consumerId]);
-    const all = [...values, sessions, policy === 'refuse'];
+    const all = [...values, sessions, policy === 'refuse', idleFor];
     return this.#database.transaction(name, LIMITED_TIMEOUT, async (run) => {
       const sentAt = Date.now();
       const created = await run<CreatedRow>(this.#statements.create_limited, all);

@@ -117,7 +117,7 @@ test('a sign-in that replaces a family takes what is being restored with it', as
           session: newSession(),
           lifetime: HOUR,
           replaces: [session],
-          limit: round % 2 ? { sessions: 5, policy: 'evict-oldest' } : undefined,
+          limit: round % 2 ? { sessions: 5, policy: 'evict-oldest', idleFor: 0 } : undefined,
         }),
     ];
     await Promise.all((round % 4 < 2 ? work : work.toReversed()).map((start) => start()));

@@ -65,7 +65,7 @@ async function assertUnavailable({ storage }: TestNode): Promise<void> {
   for (const work of [
     () => storage.load(session),
     () => signIn({ storage }, newSession(), HOUR),
-    () => remembered({ storage }, {}, { sessions: 1, policy: 'refuse' }),
+    () => remembered({ storage }, {}, { sessions: 1, policy: 'refuse', idleFor: 0 }),
     () => storage.renew(session, HOUR),
     () => storage.restore(session, newSession(), HOUR),
     () => storage.end(session),

@@ -36,13 +36,14 @@ interface Options {
   readonly at?: TestNode;
   readonly remember?: boolean;
   readonly replaces?: readonly Session[];
+  readonly idleFor?: number;
 }
 
 /** A sign-in of a consumer with at most this many sessions. */
 function begin(
   fields: Partial<NewSession>,
   [sessions, policy]: readonly [number, Policy],
-  { at = node, remember = false, replaces = [] }: Options = {},
+  { at = node, remember = false, replaces = [], idleFor = 0 }: Options = {},
 ): Promise<Begun | null> {
   const session = newSession(fields);
   const { consumerId, family, audience } = session;
@@ -58,7 +59,7 @@ function begin(
     lifetime: HOUR,
     ...(remember && { remember: { session: newSession(persistent), lifetime: HOUR } }),
     replaces,
-    limit: { sessions, policy },
+    limit: { sessions, policy, idleFor },
   });
 }
 
@@ -170,6 +171,36 @@ test('sign-ins are refused while the sessions in use reach the limit', async () 
   // Nobody has presented that one yet: it gives way.
   assert.ok(await begin({ consumerId }, [2, 'refuse']));
   assert.deepEqual(await alive([two, third.session]), [true, false]);
+});
+
+test('who is idle keeps nobody out, and makes room before anybody else', async () => {
+  const consumerId = randomUUID();
+  const idle = await presented({ consumerId }, 20);
+  const options = { idleFor: 15 * 60_000 };
+  assert.equal(await begin({ consumerId }, [1, 'refuse'], { idleFor: 25 * 60_000 }), null);
+  const first = await begin({ consumerId }, [1, 'refuse'], options);
+  assert.ok(first);
+  assert.equal(await isAlive(idle), false, 'a sign-in keeps to the limit');
+  const away = await presented({ consumerId }, 20);
+  await begin({ consumerId }, [2, 'evict-oldest'], options);
+  assert.deepEqual(
+    await alive([first.session, away]),
+    [true, false],
+    'nobody has come with it yet',
+  );
+});
+
+test('a persistent cookie is never idle', async () => {
+  const consumerId = randomUUID();
+  const begun = await begin({ consumerId }, [1, 'refuse'], { remember: true });
+  assert.ok(begun?.remember);
+  use(node, begun.session, 0, HOUR, 0);
+  await node.backend.touches.flush();
+  for (const each of [begun.session, begun.remember]) {
+    await table.alter(each, `seen_at = now() - interval '20 min'`);
+  }
+  const options = { remember: true, idleFor: 15 * 60_000 };
+  assert.equal(await begin({ consumerId }, [1, 'refuse'], options), null);
 });
 
 test('what a sign-in replaces does not count, and ends even if it is refused', async () => {

@@ -86,7 +86,11 @@ test('touches are one statement for many sessions, and heap-only updates', async
 /** A sign-in with a persistent session under a limit, what it restores, and the ends that users choose. */
 async function remember(node: TestNode, consumerId: string, round: number): Promise<void> {
   const { storage, backend } = node;
-  const limit = { sessions: 3, policy: round % 2 ? 'refuse' : 'evict-oldest' } as const;
+  const limit = {
+    sessions: 3,
+    policy: round % 2 ? 'refuse' : 'evict-oldest',
+    idleFor: HOUR.rolling,
+  } as const;
   const begun = await remembered(node, { consumerId }, limit);
   const restored = await storage.restore(begun.remember, newSession(), HOUR);
   assert.ok(restored);

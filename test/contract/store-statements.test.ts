@@ -42,7 +42,7 @@ beforeEach(async () => {
 
 afterEach(() => node.close());
 
-const TWO: SessionLimit = { sessions: 2, policy: 'evict-oldest' };
+const TWO: SessionLimit = { sessions: 2, policy: 'evict-oldest', idleFor: HOUR.rolling };
 
 const beginUnder = (limit: SessionLimit, consumerId: string) =>
   node.storage.create({

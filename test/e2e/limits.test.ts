@@ -9,7 +9,7 @@ import {
   isDenied,
 } from './support/assertions.ts';
 import { newSecret, type Person, Scene, type SignedIn, type Site } from './support/scene.ts';
-import { until } from './support/waiting.ts';
+import { Clock, until } from './support/waiting.ts';
 
 const LOGOUT = { method: 'DELETE', path: '/?session_logout=true' };
 
@@ -102,6 +102,19 @@ describe('how many sessions a person has', { concurrency: 8 }, () => {
     assert.equal(again.setCookies.length, 1);
     assertOk(await browser.get(), person);
     assertDenied(await browser.ask({ cookie }));
+  });
+
+  test('refuse: a session that has idled out keeps nobody out', async () => {
+    const person = await scene.person();
+    const site = await limited(1, { max_sessions_policy: 'refuse', idling_timeout: 2 });
+    await present(site, person);
+    const clock = new Clock();
+    assertNoSet(await site.browser().ask({ headers: { apikey: person.keys[0].key } }));
+    // Two seconds, half a second until a use is written, and what the writing may take.
+    await clock.at(5.5);
+    const { browser } = await site.signIn(person);
+    assertOk(await browser.get(), person);
+    assert.equal(await scene.sessionsOf(person), 1);
   });
 
   for (const policy of ['evict-oldest', 'refuse'] as const) {
