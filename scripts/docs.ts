@@ -3,10 +3,11 @@ import { format, resolveConfig } from 'prettier';
 import { FIELDS } from '../lib/fields.ts';
 import type { Field, FieldTable } from '../lib/field.ts';
 import { examples } from './examples.ts';
+import { versioned } from './version.ts';
 
 /**
- * Writes the README's configuration table from the table of fields, and the examples. With `--check` it only says
- * whether they are up to date, by its exit code.
+ * Writes the README's configuration table from the table of fields, the examples, and the version of package.json
+ * wherever else it stands. With `--check` it only says whether all are up to date, by its exit code.
  */
 const ROOT = new URL('../', import.meta.url);
 const README = new URL('README.md', ROOT);
@@ -48,7 +49,11 @@ function split(text: string, mark: string): [before: string, after: string] {
 
 const readme = await readFile(README, 'utf8');
 const options = { ...(await resolveConfig('README.md')), parser: 'markdown' };
-const written = { 'README.md': await format(withTable(readme), options), ...examples() };
+const written = {
+  'README.md': await format(withTable(readme), options),
+  ...examples(),
+  ...(await versioned()),
+};
 
 for (const [path, text] of Object.entries(written)) {
   const file = new URL(path, ROOT);

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
-test("the README's table is that of the fields", () => {
+test("the README's table, the examples and every version are those of the code", () => {
   const script = fileURLToPath(new URL('../../scripts/docs.ts', import.meta.url));
   const { status, stderr } = spawnSync(process.execPath, ['--import', 'tsx', script, '--check']);
   assert.equal(status, 0, stderr.toString());
