@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { run } from './database-faults.ts';
-import { isHeld } from './program.ts';
+import { assertHeld } from './held.ts';
 
 const TRIED = ['killed', 'restarted', 'all our backends terminated', 'no connection left'];
 
@@ -10,8 +10,5 @@ test('a database in trouble lets nobody pass wrongly, loses no session and is us
   const scale = { rate: 20, lasts: 3000, quiet: 300, isTimed: false };
   const figures = await run(scale, ({ name }) => TRIED.includes(name));
   assert.ok(TRIED.every((trouble) => figures.some(({ name }) => name.startsWith(trouble))));
-  assert.deepEqual(
-    figures.filter((figure) => !isHeld(figure)),
-    [],
-  );
+  assertHeld(figures);
 });

@@ -12,17 +12,14 @@ import type { NewSession } from '../../lib/storage.ts';
 import { HOUR, newSession } from '../support/nodes.ts';
 import { startPostgres } from '../support/postgres.ts';
 import type { Postgres } from '../support/postgres.ts';
-import { isHeld } from './program.ts';
+import { assertHeld } from './held.ts';
 import { ModelDatabase } from './schedules-database.ts';
 import { Tables } from './schedules-tables.ts';
 import { program } from './schedules.ts';
 
 test('schedules of statements, answers and notices of two nodes', async () => {
   const figures = await program.run({ count: 300, seed: 20_261_122 });
-  assert.deepEqual(
-    figures.filter((figure) => !isHeld(figure)),
-    [],
-  );
+  assertHeld(figures);
 });
 
 let postgres: Postgres;
