@@ -8,7 +8,7 @@ import { openBackend } from '../lib/backend.ts';
 import { openDatabase } from '../lib/database.ts';
 import { entryOf } from '../lib/entry.ts';
 import { KeyRing } from '../lib/keys.ts';
-import { keyOf } from '../lib/presence.ts';
+import { keyOf } from '../lib/presented.ts';
 import type { Session } from '../lib/session.ts';
 import { Store } from '../lib/store.ts';
 import { DataCodec } from '../lib/token.ts';

@@ -1,4 +1,5 @@
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
+import { otherEntries } from './audiences.ts';
 import { bindingOf } from './binding.ts';
 import { openTokens, writeCookies } from './channel.ts';
 import type { Channel } from './channel.ts';
@@ -8,8 +9,9 @@ import type { Consumer } from './consumers.ts';
 import { entryOf } from './entry.ts';
 import { isStoreUnavailable, SessionError } from './errors.ts';
 import { report } from './events.ts';
-import { foundIn, keyOf, otherEntries, provenSessions } from './presence.ts';
+import { foundIn, provenSessions } from './presence.ts';
 import type { Found, Guard, Presence } from './presence.ts';
+import { keyOf } from './presented.ts';
 import type { Request } from './request.ts';
 import type { Session, SessionData } from './session.ts';
 import type { Beginning, NewSession } from './storage.ts';

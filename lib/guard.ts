@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
+import { isGoneElsewhere, otherEntries } from './audiences.ts';
 import { begin, farewell } from './beginning.ts';
 import type { Newcomer } from './beginning.ts';
 import { writeCookies } from './channel.ts';
@@ -9,8 +10,9 @@ import { isStoreUnavailable } from './errors.ts';
 import { report } from './events.ts';
 import { entryOf } from './entry.ts';
 import { isLogout } from './logout.ts';
-import { examine, foundIn, keyOf, otherEntries, provenSessions } from './presence.ts';
+import { examine, foundIn, provenSessions } from './presence.ts';
 import type { Guard, Presence, Proof } from './presence.ts';
+import { keyOf } from './presented.ts';
 import { recognise } from './recognition.ts';
 import type { Request } from './request.ts';
 import { serve } from './self-service.ts';
@@ -159,20 +161,24 @@ async function stayIn(guard: Guard, request: Request, presence: Presence): Promi
     await guard.storage.end(session);
     const code = consumer === 'gone' ? 'consumer_gone' : 'credential_gone';
     report(code, { session, at: guard.config.place });
-    return nobody(guard, request, withDead(presence, proof));
+    return nobody(guard, request, await withDead(guard, presence, proof));
   }
   const kept =
     proof.channel.kind === 'session'
       ? await keep(guard, request, presence, proof)
       : await restore(guard, request, presence, proof);
-  if (kept === 'ended') return nobody(guard, request, withDead(presence, proof));
+  if (kept === 'ended') return nobody(guard, request, await withDead(guard, presence, proof));
   if (kept === 'superseded') return nobody(guard, request, presence);
   return { kind: 'session', consumer, ...kept, ...restOf(presence.rest) };
 }
 
-/** The presence after its session has ended: its cookie may be deleted if it is good for this audience only. */
-function withDead(presence: Presence, { channel, token }: Proof): Presence {
-  const isDead = token.entries.length === 1;
+/** The presence after its session has ended: its cookie may be deleted if it is good for no other audience. */
+async function withDead(
+  guard: Guard,
+  presence: Presence,
+  { channel, token }: Proof,
+): Promise<Presence> {
+  const isDead = await isGoneElsewhere(guard, channel, token);
   const found = channel.kind === 'session' ? presence.session : presence.remember;
   return found ? { ...presence, [channel.kind]: { ...found, isDead } } : presence;
 }
@@ -236,7 +242,9 @@ async function keep(
   const isNewForBrowser =
     isDue || used !== session || (isPredecessor && session.confirmedAt === undefined);
   const idle = prolongs ? undefined : { idleSince: session.seenAt };
-  if (!isNewForBrowser && !token.isFallback) return { session, cookies: [], ...idle };
+  // A predecessor that was replaced by a presented one gets nothing newer, whatever it was sealed under.
+  const isToBeSealedAnew = token.isFallback && !isPredecessor;
+  if (!isNewForBrowser && !isToBeSealedAnew) return { session, cookies: [], ...idle };
   const { tokens, own } = presence.session;
   const entries = [
     entryOf(config, entry.id, used),

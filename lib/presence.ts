@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { isGoneElsewhere } from './audiences.ts';
 import { isBoundTo } from './binding.ts';
 import { forget, openTokens, ownCookies, read, recall } from './channel.ts';
 import type { Channel, Channels } from './channel.ts';
@@ -7,11 +7,11 @@ import type { Consumers } from './consumers.ts';
 import type { OwnCookies } from './cookie.ts';
 import type { Credentials } from './credentials.ts';
 import { report } from './events.ts';
+import { presentedBy } from './presented.ts';
 import type { Request } from './request.ts';
 import { isAlive, judge } from './session.ts';
 import type { Session, Verdict } from './session.ts';
-import type { Presented, Storage } from './storage.ts';
-import { MAX_ENTRIES } from './token.ts';
+import type { Storage } from './storage.ts';
 import type { Entry, Token } from './token.ts';
 
 /** What an instance decides with. */
@@ -107,25 +107,48 @@ async function examineChannel(
 ): Promise<Found> {
   const { own, tokens } =
     recall(channel, header) ?? (await read(channel, header, guard.storage.now()));
-  let isDead = own.values.length > 0;
+  let isDead = own.values.length > 0 && tokens.every((token) => entryIn(guard, token));
   let verdict: Verdict | undefined;
-  for (const token of tokens) {
-    const entry = token.entries.find(({ audience }) => audience === guard.config.audience);
-    const found = entry && (await examineEntry(guard, request, channel, { token, entry }));
-    if (found?.proof) return { channel, own, tokens, proof: found.proof, isDead: false };
+  for (const copy of newestFirst(guard, tokens)) {
+    const found = await examineEntry(guard, request, channel, copy);
+    if (found.proof) return { channel, own, tokens, proof: found.proof, isDead: false };
     // A token may live on for another audience, or its session in a newer cookie.
-    verdict ??= found?.verdict;
-    isDead &&= found?.verdict !== 'superseded' && token.entries.length === (entry ? 1 : 0);
+    verdict ??= found.verdict;
+    isDead &&=
+      found.verdict !== 'superseded' && (await isGoneElsewhere(guard, channel, copy.token));
   }
   if (isDead) forget(channel, header);
   return { channel, own, tokens, isDead, verdict };
+}
+
+const entryIn = ({ config }: Guard, { entries }: Token): Entry | undefined =>
+  entries.find(({ audience }) => audience === config.audience);
+
+/** One copy of a session's cookie. */
+type Copy = Pick<Proof, 'token' | 'entry'>;
+
+/**
+ * What the tokens hold for this audience, in their order, but of several copies of one session the newest first: beside
+ * it an older one is what other attributes of the cookie, or another path, have left in the browser, and no replay.
+ */
+function newestFirst(guard: Guard, tokens: readonly Token[]): Copy[] {
+  const copies = tokens.flatMap((token): Copy[] => {
+    const entry = entryIn(guard, token);
+    return entry ? [{ token, entry }] : [];
+  });
+  const ids = [...new Set(copies.map(({ entry }) => entry.id))];
+  return ids.flatMap((id) =>
+    copies
+      .filter(({ entry }) => entry.id === id)
+      .toSorted((one, other) => other.entry.generation - one.entry.generation),
+  );
 }
 
 async function examineEntry(
   guard: Guard,
   request: Request,
   channel: Channel,
-  { token, entry }: Pick<Proof, 'token' | 'entry'>,
+  { token, entry }: Copy,
 ): Promise<{ proof?: Proof; verdict?: Verdict }> {
   const { config, storage } = guard;
   const { generation } = entry;
@@ -184,13 +207,16 @@ export async function provenSessions(
   request: Request,
   presence: Presence,
 ): Promise<Session[]> {
-  const { config, storage } = guard;
+  const { storage } = guard;
   const families = new Map<string, Session>();
   for (const { channel, own } of foundIn(presence)) {
-    for (const token of await openTokens(channel, own, storage.now())) {
-      const entry = token.entries.find(({ audience }) => audience === config.audience);
-      const proof = entry && (await examineEntry(guard, request, channel, { token, entry })).proof;
-      if (proof) families.set(proof.session.family, proof.session);
+    const proven = new Set<string>();
+    for (const copy of newestFirst(guard, await openTokens(channel, own, storage.now()))) {
+      if (proven.has(copy.entry.id)) continue;
+      const { proof } = await examineEntry(guard, request, channel, copy);
+      if (!proof) continue;
+      proven.add(copy.entry.id);
+      families.set(proof.session.family, proof.session);
     }
   }
   return [...families.values()];
@@ -210,53 +236,4 @@ async function settle(
   if (!config.revokeOnReplay || token.entries.length > 1) return 'superseded';
   await storage.end(session);
   return verdict;
-}
-
-/**
- * The entries of other audiences in tokens, each with the newest generation this node knows: the new cookie takes
- * the place of the browser's copy.
- */
-export function otherEntries(
-  { config, storage }: Guard,
-  channel: Channel,
-  tokens: readonly Token[],
-): Entry[] {
-  const others = new Map<string, Entry>();
-  for (const entry of tokens.flatMap(({ entries }) => entries)) {
-    if (entry.audience === config.audience || others.has(entry.audience)) continue;
-    const known = storage.peek(presentedBy(entry, channel));
-    if (known === null) continue;
-    const generation = Math.max(entry.generation, known?.generation ?? 0);
-    others.set(entry.audience, { ...entry, generation });
-  }
-  // With more audiences than a cookie holds the last of them have to sign in again.
-  return [...others.values()].slice(0, MAX_ENTRIES - 1);
-}
-
-export const keyOf = (id: string): string => createHash('sha256').update(id).digest('base64url');
-
-const presented = new WeakMap<Entry, Presented>();
-
-/** Worked out once for every token that this node remembers. */
-export function presentedBy(entry: Entry, channel: Channel): Presented {
-  const known = presented.get(entry) ?? present(entry, channel);
-  presented.set(entry, known);
-  return known;
-}
-
-function present(entry: Entry, { kind, realm }: Channel): Presented {
-  const key = keyOf(entry.id);
-  const { generation, content, audience } = entry;
-  if (!content) return { key, generation };
-  const session: Session = {
-    ...content,
-    key,
-    kind,
-    generation,
-    audience,
-    realm,
-    previousRenewedAt: undefined,
-    confirmedAt: undefined,
-  };
-  return { key, generation, session };
 }

@@ -1,6 +1,6 @@
 import { recall } from './channel.ts';
 import type { Decision } from './guard.ts';
-import { presentedBy } from './presence.ts';
+import { presentedBy } from './presented.ts';
 import type { Guard } from './presence.ts';
 import type { Request } from './request.ts';
 import { isRenewalDue, judge } from './session.ts';

@@ -61,6 +61,24 @@ describe('attributes of the cookie', { concurrency: 8 }, () => {
       assertDeleted(await browser.ask(LOGOUT), reply.setCookies);
     });
 
+    test(`W37 ${storage}: another cookie_domain leaves a copy in the browser, and signs nobody out`, async () => {
+      const times = { rolling_timeout: 6, cookie_renew: 3, idling_timeout: 0, stale_ttl: 1 };
+      const site = await scene.setUp({ storage, cookie_path: '/', ...times });
+      const { browser } = await site.signIn(scene.alice);
+      const first = browser.cookie();
+      await site.configure({ cookie_domain: 'app.test' });
+      const clock = new Clock();
+      for (let step = 1; step <= 20; step++) {
+        await clock.at(step / 2);
+        assertOk(await browser.get(), scene.alice, `after ${step / 2} s`);
+      }
+      const copies = browser.cookies().split('; ');
+      assert.equal(copies.length, 2, 'the browser takes them for two cookies');
+      assert.ok(copies.includes(`session=${first}`));
+      const reversed = copies.toReversed().join('; ');
+      assertOk(await browser.ask({ cookie: reversed }), scene.alice);
+    });
+
     test(`D20 ${storage}: Partitioned and Priority, in a deletion too`, async () => {
       const site = await scene.setUp({
         storage,

@@ -155,6 +155,22 @@ describe('one cookie for several audiences', { concurrency: 8 }, () => {
     assertOk(await browser.get('/a'), scene.alice, 'and not revoked');
   });
 
+  test('S-078 kong: an old copy is made no newer by a sign-in on the other', async () => {
+    const times = { idling_timeout: 0, stale_ttl: 1, rolling_timeout: 8, cookie_renew: 4 };
+    const { a, b } = await twoAudiences({ storage: 'kong', ...times });
+    const { browser } = await a.signIn(scene.alice);
+    const clock = new Clock();
+    const thief = browser.copy();
+    for (const second of [4.5, 5, 7.5]) {
+      await clock.at(second);
+      assertOk(await browser.get('/a'), scene.alice);
+    }
+    await b.signIn(scene.bob, thief);
+    assertDenied(await thief.get('/a'), 'as without the sign-in');
+    assertOk(await thief.get('/b'), scene.bob);
+    assertOk(await browser.get('/a'), scene.alice);
+  });
+
   test('S-078 cookie: eight audiences, in as many cookies as it takes', async () => {
     const config = { storage: 'cookie', secret: newSecret() };
     const host = `${scene.name('eight')}.app.test`;

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CookieStorage } from '../../lib/cookie-storage.ts';
 import { decide, deliberate } from '../../lib/guard.ts';
-import { presentedBy } from '../../lib/presence.ts';
+import { presentedBy } from '../../lib/presented.ts';
 import { alice, openGuard, requestOf, signInAs, Visitor } from '../support/visitor.ts';
 
 /** The same, and the names of the methods that are taken from it. */
