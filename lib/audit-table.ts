@@ -44,9 +44,10 @@ const INSERT = `insert into :SCHEMA.audit
   from unnest($1::float8[], $2::text[], $3::text[], $4::uuid[], $5::uuid[], $6::text[], $7::text[], $8::text[], $9::text[])
     as n (at, event, actor, handle, family, consumer_id, audience, route, reason)`;
 
-/** Of nodes that delete at the same time each takes what the other has not. */
-const PRUNE = `with old as (
-    select id from :SCHEMA.audit where happened_at < now() - $1::float8 * interval '1 ms'
+/** Of nodes that delete at the same time each takes what the other has not. What operators did is kept by itself. */
+const prune = (whose: 'actor <>' | 'actor =') => `with old as (
+    select id from :SCHEMA.audit
+    where happened_at < now() - $1::float8 * interval '1 ms' and ${whose} 'operator'
     limit $2 for update skip locked
   )
   delete from :SCHEMA.audit a using old where a.id = old.id returning 1`;
@@ -60,7 +61,7 @@ const READ = `select floor(extract(epoch from happened_at) * 1000)::float8 as at
 /** The table `audit`. Every method rejects as Database.query does. */
 export class AuditTable {
   readonly #database: Database;
-  readonly #statements: Record<'insert' | 'prune' | 'read', Statement>;
+  readonly #statements: Record<'insert' | 'prune' | 'pruneRevocations' | 'read', Statement>;
 
   constructor(database: Database) {
     this.#database = database;
@@ -70,7 +71,8 @@ export class AuditTable {
     });
     this.#statements = {
       insert: statement('insert', INSERT),
-      prune: statement('prune', PRUNE),
+      prune: statement('prune', prune('actor <>')),
+      pruneRevocations: statement('prune_revocations', prune('actor =')),
       read: statement('read', READ),
     };
   }
@@ -89,9 +91,18 @@ export class AuditTable {
     ]);
   }
 
-  /** Deletes up to `limit` rows older than so many milliseconds, and resolves with their number. */
+  /** Deletes up to `limit` rows of requests older than so many milliseconds, and resolves with their number. */
   async prune(retention: number, limit: number): Promise<number> {
     return (await this.#database.query(this.#statements.prune, [retention, limit])).rows.length;
+  }
+
+  /** The same with what operators did. */
+  async pruneRevocations(retention: number, limit: number): Promise<number> {
+    const { rows } = await this.#database.query(this.#statements.pruneRevocations, [
+      retention,
+      limit,
+    ]);
+    return rows.length;
   }
 
   /** The newest first. */

@@ -76,7 +76,7 @@ export const POSTGRES_FIELDS = {
     default: 0,
     between: [0, 315_360_000],
     description:
-      'Seconds that sign-ins, ends, renewals, replays and revocations are kept in the table `audit`; 0 = none are.',
+      'Seconds that sign-ins, ends, renewals and replays stay in the table `audit`; 0 = none. Revocations: a year.',
   },
   migrate: {
     type: 'boolean',

@@ -4,6 +4,10 @@ import type { AuditEntry } from './audit-table.ts';
 import type { Backend } from './backend.ts';
 import { decodeText } from './rows.ts';
 
+/** Milliseconds that the audit keeps revocations, whatever `audit_retention` says of requests: they are few, and evidence. */
+const KEPT = 365 * 86_400_000;
+const PRUNE_BATCH = 1000;
+
 /** An operator ends sessions: on every node when this resolves, and with a line in the audit that says why. */
 export async function revoke(
   selector: Selector,
@@ -19,7 +23,10 @@ export async function revoke(
     ...targetOf(selector),
     reason: `${selector.kind}: ${reason}`,
   };
-  await new AuditTable(backend.database).insert([entry]);
+  const audit = new AuditTable(backend.database);
+  await audit.insert([entry]);
+  // The sessions have ended: a failure here must not say otherwise, and the next revocation deletes what is left.
+  await audit.pruneRevocations(KEPT, PRUNE_BATCH).catch(() => 0);
 }
 
 function targetOf(selector: Selector): Partial<AuditEntry> {

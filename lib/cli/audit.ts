@@ -7,7 +7,8 @@ import { isoTime, json, painter, table } from './format.ts';
 
 const help = `session-guard audit [--consumer <id>] [--handle <handle>] [--event <code>] [--limit <n>] [options]
 
-What happened to sessions, the newest first, as far as postgres.audit_retention kept it.
+What happened to sessions, the newest first: revocations of the last year, and the rest as far as
+postgres.audit_retention keeps it.
 
   --consumer <id>         only what concerns a consumer (its UUID)
   --handle <handle>       only what concerns a session

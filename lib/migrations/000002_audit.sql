@@ -1,4 +1,4 @@
--- What happened to sessions, for as long as `postgres.audit_retention` says; empty without it.
+-- What happened to sessions, for as long as `postgres.audit_retention` says, and what operators ended, for a year.
 create table :SCHEMA.audit (
   id bigint generated always as identity primary key,
   happened_at timestamptz not null,

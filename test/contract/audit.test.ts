@@ -116,3 +116,23 @@ test('entries older than the retention are deleted, a few at a time', async (t) 
   assert.equal(await table.prune(1800_000, 2), 1);
   assert.equal((await table.read({ event: 'old', limit: 10 })).length, 1);
 });
+
+test('revocations stay for a year, whatever the retention of requests, and then go', async (t) => {
+  const node = openNode(url);
+  t.after(() => node.close());
+  const table = new AuditTable(node.database);
+  const now = node.database.now();
+  const day = 86_400_000;
+  const entry = { event: 'session_revoked', actor: 'operator' } as const;
+  const reasons = ['of two years ago', 'of last month'];
+  await table.insert(
+    reasons.map((reason, i) => ({ ...entry, reason, at: now - [730 * day, 30 * day][i]! })),
+  );
+  await table.prune(0, 100);
+  await revoke({ kind: 'all' }, node.backend, new AdminStore(node.database), 'now');
+  const kept = await table.read({ event: entry.event, limit: 10 });
+  assert.deepEqual(
+    kept.map(({ reason }) => reason).filter((reason) => !reason?.startsWith('handle')),
+    ['all: now', 'of last month'],
+  );
+});
