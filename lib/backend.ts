@@ -23,6 +23,11 @@ export interface BackendOptions {
   readonly pruneInterval?: number | undefined;
   /** How long it stays open when no configuration uses it. Default 60,000, longer than any request takes. */
   readonly grace?: number | undefined;
+  /**
+   * Whom in this process it tells what it ends. Default: all. The same tables may be open more than once, by another
+   * user or way or with other limits, and a logout counts there too when it is confirmed, whatever becomes of NOTIFY.
+   */
+  readonly neighbours?: (() => Iterable<Backend>) | undefined;
 }
 
 /** What a node knows about the cut-offs that mean a session. */
@@ -72,6 +77,7 @@ export class Backend {
   readonly #log: LogLine;
   readonly #forget: () => void;
   readonly #grace: number;
+  readonly #neighbours: () => Iterable<Backend>;
   #users = 0;
   #closing: NodeJS.Timeout | undefined;
 
@@ -81,6 +87,7 @@ export class Backend {
     this.#log = log;
     this.#forget = forget;
     this.#grace = options.grace ?? 60_000;
+    this.#neighbours = options.neighbours ?? openBackends;
     this.store = new Store(database);
     this.readiness = new Readiness(database, log);
     this.bus = new Bus(database, {
@@ -135,7 +142,7 @@ export class Backend {
 
   /** A family has ended in the store. */
   forgetFamily(family: string): void {
-    this.#revoke({ kind: 'family', target: family, before: Infinity });
+    this.#tell({ kind: 'family', target: family, before: Infinity });
   }
 
   /** Ends a family of sessions that are in cookies alone. `until`: when none of the cookies can be alive any more. */
@@ -207,7 +214,15 @@ export class Backend {
   ): Promise<void> {
     await this.readiness.ready();
     const moment = await this.store.cut(kind, target, until, before);
-    this.#revoke({ kind, target, before: moment });
+    this.#tell({ kind, target, before: moment });
+  }
+
+  /** Of a neighbour with other tables it means nobody, or costs a question to the store. */
+  #tell(revocation: Revocation): void {
+    this.#revoke(revocation);
+    for (const neighbour of this.#neighbours()) {
+      if (neighbour !== this) neighbour.#evict(revocation);
+    }
   }
 
   /** The cut-off has ended the sessions; their rows are dead weight that may as well go later. */
@@ -245,8 +260,13 @@ export class Backend {
   }
 
   #revoke(revocation: Revocation): void {
-    this.touches.forget(this.sessions.revoke(revocation));
+    this.touches.forget(this.#evict(revocation));
+  }
+
+  /** Returns the keys of the sessions that were known. */
+  #evict(revocation: Revocation): readonly string[] {
     this.cutOffs.revoke(revocation);
+    return this.sessions.revoke(revocation);
   }
 
   /** Whatever was told until now was missed, a change of the tables too. Before the first request nobody has looked. */

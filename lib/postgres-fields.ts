@@ -52,7 +52,8 @@ export const POSTGRES_FIELDS = {
     type: 'integer',
     default: 10,
     between: [1, 200],
-    description: 'Connections per node, shared by all routes with the same database.',
+    description:
+      'Connections per node, shared by all routes whose record `postgres` says the same; each other has its own.',
   },
   connect_timeout: {
     type: 'number',

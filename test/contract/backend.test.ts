@@ -7,7 +7,10 @@ import { parseConfig } from '../../lib/config.ts';
 import { openDatabase } from '../../lib/database.ts';
 import { plugin } from '../../lib/plugin.ts';
 import { Instances } from '../../lib/server/instances.ts';
-import { createTables, until } from '../support/nodes.ts';
+import { openCutOffs, openServerStorage } from '../../lib/server-storage.ts';
+import type { Session } from '../../lib/session.ts';
+import { Blackhole } from '../support/blackhole.ts';
+import { createTables, HOUR, newSession, plainCodec, signIn, until } from '../support/nodes.ts';
 import { startPostgres } from '../support/postgres.ts';
 import type { Postgres } from '../support/postgres.ts';
 
@@ -81,4 +84,45 @@ test('an instance that Kong closes uses its database no more', async () => {
   assert.ok(openBackends().includes(backend), 'another worker still uses it');
   instances.close(two);
   await until(() => !openBackends().includes(backend));
+});
+
+test('what ends counts at once wherever this process has the tables open, without a notice', async (context) => {
+  const url = await postgres.newDatabase();
+  await createTables(url);
+  const network = await Blackhole.open(url);
+  const options = { codec: plainCodec, cacheTtl: 60_000, realm: 'r', lifetimes: [HOUR] };
+  const bus = { heartbeat: 60_000, heartbeatTimeout: 60_000 };
+  const [one, two] = [url, network.through(url)].map((way) => {
+    const database = openDatabase(optionsFor(way));
+    const opened = { ...options, database, bus, pruneInterval: 3600_000 };
+    return {
+      storage: openServerStorage(opened),
+      cutOffs: openCutOffs(opened),
+      backend: openBackend(database),
+    };
+  });
+  assert.ok(one && two);
+  context.after(async () => {
+    await network.close();
+    await Promise.all([one.backend.close(), two.backend.close()]);
+  });
+  await until(() => one.backend.bus.isHealthy && two.backend.bus.isHealthy);
+  const [session, other] = [
+    await signIn(one, newSession(), HOUR),
+    await signIn(one, newSession(), HOUR),
+  ];
+  const inCookie: Session = { ...session, family: newSession().family };
+  await two.storage.load(session);
+  await two.storage.load(other);
+  await two.cutOffs.load(inCookie);
+  network.swallow();
+
+  await one.storage.end(session);
+  assert.equal(two.storage.peek(session), undefined);
+  assert.deepEqual(two.storage.peek(other), other, 'others are left alone');
+  assert.equal(two.cutOffs.peek(inCookie), -Infinity);
+  await one.cutOffs.add(inCookie);
+  assert.equal(two.cutOffs.peek(inCookie), undefined);
+  await one.backend.endConsumer(other.consumerId);
+  assert.equal(two.storage.peek(other), undefined);
 });

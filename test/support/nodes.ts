@@ -46,6 +46,7 @@ export function openNode(url: string, options: NodeOptions = {}): TestNode {
     cacheSize: options.cacheSize,
     bus: options.bus ?? { heartbeat: 20_000, heartbeatTimeout: 5000, retry: [20, 100] },
     pruneInterval: options.pruneInterval ?? 3600_000,
+    neighbours: () => [], // the others are to be other processes
   });
   const backend = openBackend(database);
   return { database, backend, storage, log, close: () => backend.close() };

@@ -156,6 +156,7 @@ export class World {
       cacheTtl: CACHE_TTL,
       bus: { heartbeat: 20_000, heartbeatTimeout: PATIENCE },
       pruneInterval: 3600_000,
+      neighbours: () => [],
     });
     const backend = openBackend(database);
     backend.touches.stop(); // written when time passes

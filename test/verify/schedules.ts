@@ -116,6 +116,7 @@ async function openNodes(tables: Tables): Promise<Node[]> {
       cacheTtl: 3600_000,
       bus: { heartbeat: 60_000, heartbeatTimeout: 30_000 },
       pruneInterval: 3600_000,
+      neighbours: () => [],
     });
     const fields = {
       storage: 'kong',
