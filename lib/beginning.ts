@@ -1,7 +1,7 @@
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import { otherEntries } from './audiences.ts';
 import { bindingOf } from './binding.ts';
-import { openTokens, writeCookies } from './channel.ts';
+import { isForeign, openTokens, writeCookies } from './channel.ts';
 import type { Channel } from './channel.ts';
 import type { Config } from './config.ts';
 import { subjectOf } from './consumers.ts';
@@ -154,7 +154,9 @@ export async function farewell(
   const { storage } = guard;
   const cookies: string[] = [];
   for (const { channel, own } of foundIn(presence)) {
-    const others = otherEntries(guard, channel, await openTokens(channel, own, storage.now()));
+    const tokens = await openTokens(channel, own, storage.now());
+    if (isForeign(channel, tokens)) continue;
+    const others = otherEntries(guard, channel, tokens);
     cookies.push(...(await writeCookies(channel, request, own, others, storage.now())));
   }
   return cookies;

@@ -109,6 +109,13 @@ export async function openTokens(
   return tokens;
 }
 
+/**
+ * Whether what the browser holds by the name of a persistent cookie may be another application's: routes with one secret
+ * share that name by default, and none of them may delete the others'.
+ */
+export const isForeign = ({ kind }: Channel, tokens: readonly Token[]): boolean =>
+  kind === 'remember' && tokens.length === 0;
+
 /** Set-Cookie lines that give the browser these entries; without any they delete what it has of ours. */
 export async function writeCookies(
   channel: Channel,

@@ -15,7 +15,7 @@ export interface Config {
   readonly secrets: readonly string[];
   readonly storage: 'cookie' | 'kong';
   readonly audience: string;
-  /** Names what a token is good for: cookie name, storage and database schema. */
+  /** Names what a token is good for: cookie name (a persistent one's and its session's), storage and schema. */
   readonly realm: string;
   readonly timeouts: Timeouts;
   readonly lifetime: Lifetime;
@@ -182,7 +182,7 @@ function toConfig(values: Values, oldNames: readonly string[]): Omit<Config, 'pl
     cacheTtl: ms(Math.min(values.cache_ttl, values.stale_ttl)),
     consumerTtl: ms(values.consumer_ttl),
     cookie,
-    remember: values.remember ? toRemember(values, timeouts, realm) : undefined,
+    remember: values.remember ? toRemember(values, timeouts, realm, cookie) : undefined,
     logout: toLogout(values),
     unauthenticated: values.unauthenticated,
     revokeOnReplay: values.revoke_on_replay,
@@ -277,6 +277,7 @@ function toRemember(
   values: Values,
   main: Timeouts,
   realm: (name: string) => string,
+  session: CookieSettings,
 ): RememberSettings {
   const cookie = toCookie(values, 'remember_cookie_name');
   if (values.remember_cookie_name === values.cookie_name) {
@@ -293,7 +294,8 @@ function toRemember(
   const maxAge = Math.floor(rolling === 0 ? LONGEST_COOKIE : Math.min(rolling, LONGEST_COOKIE));
   return {
     cookie: { ...cookie, maxAge },
-    realm: realm(cookie.name),
+    // Routes that share the name of the persistent cookie and no more, as they do by default, have nothing in common.
+    realm: realm(`${cookie.name} ${session.name}`),
     timeouts,
     lifetime: lifetimeOf(timeouts),
   };

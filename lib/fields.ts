@@ -146,7 +146,7 @@ export const FIELDS = {
     default: 'remember',
     maxLength: 128,
     pattern: TOKEN,
-    description: 'Name of the persistent cookie.',
+    description: 'Name of the persistent cookie; where `cookie_name` differs, so should this one.',
   },
   remember_rolling_timeout: seconds(
     604_800,

@@ -1,6 +1,6 @@
 import { isGoneElsewhere } from './audiences.ts';
 import { isBoundTo } from './binding.ts';
-import { forget, openTokens, ownCookies, read, recall } from './channel.ts';
+import { forget, isForeign, openTokens, ownCookies, read, recall } from './channel.ts';
 import type { Channel, Channels } from './channel.ts';
 import type { Config } from './config.ts';
 import type { Consumers } from './consumers.ts';
@@ -107,7 +107,10 @@ async function examineChannel(
 ): Promise<Found> {
   const { own, tokens } =
     recall(channel, header) ?? (await read(channel, header, guard.storage.now()));
-  let isDead = own.values.length > 0 && tokens.every((token) => entryIn(guard, token));
+  let isDead =
+    own.values.length > 0 &&
+    !isForeign(channel, tokens) &&
+    tokens.every((token) => entryIn(guard, token));
   let verdict: Verdict | undefined;
   for (const copy of newestFirst(guard, tokens)) {
     const found = await examineEntry(guard, request, channel, copy);
@@ -158,6 +161,8 @@ async function examineEntry(
   if (session === undefined || (session && !isCertain(guard, channel, session, entry))) {
     session = await storage.load(presented);
   }
+  // There, but sealed under a secret that this configuration does not have: its cookie may be good on another node.
+  if (session === undefined) return { verdict: 'superseded' };
   if (session?.realm !== channel.realm || session.audience !== config.audience) return {};
   const verdict = judge(session, generation, channel.timeouts, storage.now());
   if (isAlive(verdict)) {

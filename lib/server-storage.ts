@@ -99,11 +99,11 @@ export class ServerStorage implements Storage {
     return session ? this.#backend.touches.overlay(session) : session;
   }
 
-  async load({ key }: Pick<Presented, 'key'>): Promise<Session | null> {
+  async load({ key }: Pick<Presented, 'key'>): Promise<Session | null | undefined> {
     await this.#backend.readiness.ready();
     const session = await this.#backend.sessions
       .load(key, this.#name, (onSent) => this.#fetch(key, onSent))
-      .catch(orNull);
+      .catch(orUndefined);
     return session && this.#backend.touches.overlay(session);
   }
 
@@ -222,8 +222,8 @@ export class ServerStorage implements Storage {
     await readiness.ready();
     const session = await sessions
       .ask(key, async () => this.#open(await question(store)))
-      .catch(orNull);
-    return session && touches.overlay(session);
+      .catch(orUndefined);
+    return session ? touches.overlay(session) : null;
   }
 
   async #fetch(key: string, onSent?: () => void): Promise<Session | null> {
@@ -240,8 +240,8 @@ export class ServerStorage implements Storage {
 }
 
 /** To this configuration the session is dead, but others may read it: it is not remembered as gone. */
-function orNull(error: unknown): null {
-  if (error instanceof Unreadable) return null;
+function orUndefined(error: unknown): undefined {
+  if (error instanceof Unreadable) return undefined;
   throw error;
 }
 

@@ -70,8 +70,11 @@ export interface Storage {
    * `undefined` where only the store can tell (not cached, too old, or the bus is not healthy).
    */
   peek(presented: Presented): Session | null | undefined;
-  /** Asks the store. `null` means gone for good: a row precedes its cookie, so absence is final. */
-  load(presented: Presented): Promise<Session | null>;
+  /**
+   * Asks the store. `null` means gone for good: a row precedes its cookie, so absence is final. `undefined`: it is there,
+   * for others to read.
+   */
+  load(presented: Presented): Promise<Session | null | undefined>;
   /** Stores what a sign-in begins. `null` = the consumer has as many sessions as the limit allows, and it refuses. */
   create(beginning: Beginning): Promise<Begun | null>;
   /**

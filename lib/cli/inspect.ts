@@ -16,6 +16,7 @@ Explains a cookie of session-guard: reads its value, \`name=value\` or a whole C
 it with the secret and says what is in it. The id that authenticates is never shown. Exit code 3: it does not open.
 
   --cookie-name <name>    cookie_name, with its prefix (session, or as in the input)
+  --session-name <name>   of a persistent cookie: that of the session cookie beside it (session, or any in the input)
   --schema <name>         schema of the tables (session_guard)
   --json
 ${SECRET_HELP}`;
@@ -23,6 +24,8 @@ ${SECRET_HELP}`;
 /** A value that has the outer form of a token, whoever made it. */
 interface Candidate {
   readonly name: string;
+  /** Names that the session cookie beside a persistent one may have. */
+  readonly beside: readonly string[];
   readonly value: string;
   readonly header: Header;
 }
@@ -45,6 +48,7 @@ export const command: Command = {
     const { values } = parse(argv, {
       ...SECRET_OPTIONS,
       'cookie-name': { type: 'string' },
+      'session-name': { type: 'string' },
       schema: { type: 'string', default: 'session_guard' },
       json: { type: 'boolean', default: false },
     });
@@ -53,7 +57,7 @@ export const command: Command = {
     }
     const secrets = await requireSecrets(values, io);
     const input = (await readText('-', io, 'standard input')).trim();
-    const candidates = candidatesIn(input, values['cookie-name']);
+    const candidates = candidatesIn(input, values['cookie-name'], values['session-name']);
     if (candidates.length === 0) {
       throw new CliError('the input holds no cookie of session-guard', EXIT.nothing);
     }
@@ -74,13 +78,18 @@ export const command: Command = {
 };
 
 /** Every cookie of the given name, or of any name where none is given, whose value looks like a token. */
-function candidatesIn(input: string, name: string | undefined): Candidate[] {
+function candidatesIn(
+  input: string,
+  name: string | undefined,
+  session: string | undefined,
+): Candidate[] {
   const isHeader = input.includes('=');
   const header = isHeader ? input.replace(/^cookie:\s*/i, '') : `${name ?? 'session'}=${input}`;
   const names = name === undefined ? namesIn(header) : [name];
+  const beside = session === undefined ? ['session', ...namesIn(header)] : [session];
   return names.flatMap((own) => {
     const { values } = findOwnCookies(header, own, (value) => headerOf(value) !== undefined);
-    return values.map((value) => ({ name: own, value, header: headerOf(value) as Header }));
+    return values.map((value) => ({ name: own, beside, value, header: headerOf(value) as Header }));
   });
 }
 
@@ -105,12 +114,16 @@ function headerOf(value: string): Header | undefined {
 
 /** Nobody told us the storage, so each is tried: a wrong one opens nothing. */
 async function open(
-  { name, value, header }: Candidate,
+  { name, beside, value, header }: Candidate,
   secrets: readonly [string, ...string[]],
   schema: string,
 ): Promise<Opened | undefined> {
   const purpose: Purpose = header.typ === 'sg-remember' ? 'remember' : 'session';
-  for (const realm of [`${name} kong ${schema}`, `${name} cookie `, `${name} cookie ${schema}`]) {
+  const names = purpose === 'session' ? [name] : beside.map((session) => `${name} ${session}`);
+  const storages = [`kong ${schema}`, 'cookie ', `cookie ${schema}`];
+  for (const realm of names.flatMap((cookie) =>
+    storages.map((storage) => `${cookie} ${storage}`),
+  )) {
     const codec = new TokenCodec(new KeyRing(secrets, realm, 0), purpose);
     const token = await codec.open(value, Date.now());
     if (token) return { realm, token };
@@ -136,7 +149,7 @@ function explain({ name, value, header }: Candidate, opened: Opened | undefined)
       'does not open: another secret, another cookie name or schema, or not as it was sealed';
     return { opens: false, ...outside, problem };
   }
-  const [, storage] = opened.realm.split(' ');
+  const storage = opened.realm.split(' ').at(-2);
   return {
     opens: true,
     ...outside,

@@ -18,8 +18,10 @@ export function personReader(
   secrets: readonly string[],
 ): (session: AdminSession) => Promise<Person> {
   const codecs = new Map<string, DataCodec>();
-  return async ({ realm, key, sealed }) => {
+  return async ({ kind, realm: name, key, sealed }) => {
     if (secrets.length === 0) return {};
+    // Rows of both kinds are sealed for the realm of the session cookie (config.ts, instance.ts).
+    const realm = kind === 'remember' ? name.slice(name.indexOf(' ') + 1) : name;
     let codec = codecs.get(realm);
     if (codec === undefined) {
       // Rows are as old as they are: no day is refused.

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
 import { presentedBy } from '../../lib/presented.ts';
 import { cookiesOf, GuardScene, who } from '../support/guard-scene.ts';
-import { openNode, type TestNode, until } from '../support/nodes.ts';
+import { openNode, plainCodec, type TestNode, until } from '../support/nodes.ts';
 import { alice, answering, bob, Visitor } from '../support/visitor.ts';
 
 /** Decisions over a real database. */
@@ -387,6 +387,16 @@ describe('the guard over a database', () => {
       await scene.sql.query('alter schema session_guard_away rename to session_guard');
       await away.close();
     }
+  });
+
+  test('rows that only others can read are no session here, and the browser keeps its cookie', async () => {
+    const { visitor } = await scene.signedIn(scene.guard());
+    const blind = openNode(scene.url, { codec: { ...plainCodec, open: async () => undefined } });
+    const decision = await visitor.visit(scene.guard({}, blind));
+    await blind.close();
+    assert.equal(who(decision), 'nobody');
+    assert.deepEqual(cookiesOf(decision), []);
+    assert.equal(who(await visitor.visit(scene.guard())), 'alice');
   });
 
   test('an error that is none of the store is not taken for one', async () => {

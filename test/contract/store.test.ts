@@ -299,7 +299,7 @@ test('a consumer has a count of sign-ins', async () => {
 test('data that does not open is a dead session to its reader, not to others', async () => {
   const session = await signIn(node, newSession(), HOUR);
   const blind = openNode(url, { codec: { ...plainCodec, open: async () => undefined } });
-  assert.equal(await blind.storage.load(session), null);
+  assert.equal(await blind.storage.load(session), undefined, 'which is not gone');
   assert.equal(await blind.storage.renew(session, HOUR), null);
   assert.equal(blind.storage.peek(session), undefined, 'not remembered as gone');
   const [listed] = await blind.storage.list(whose(session.consumerId));

@@ -254,7 +254,14 @@ describe('forged cookies', { concurrency: 6 }, () => {
   test('S-140: what was sealed for another cookie, storage, database or audience', async () => {
     const secret = newSecret();
     const site = await scene.setUp({ storage: 'cookie', secret, remember: true });
-    const realms = ['other cookie ', 'session kong ', 'session cookie x', 'remember cookie ', ''];
+    const realms = [
+      'other cookie ',
+      'session kong ',
+      'session cookie x',
+      'remember cookie ',
+      'remember session cookie ',
+      '',
+    ];
     await assertWorthless(
       site,
       realms.map((realm) => new Forger(secret, realm).seal(genuine())),

@@ -193,6 +193,22 @@ describe('the persistent cookie', { concurrency: 12 }, () => {
       for (const cookie of [session, remember]) assertDenied(await browser.ask({ cookie }));
     });
 
+    test(`remember ${storage}: routes with other session cookies leave it alone, though they share its name`, async () => {
+      const config = { storage, secret: newSecret(), remember: true };
+      const host = `${scene.name('remember')}.app.test`;
+      const setUp = (cookie_name: string) =>
+        scene.setUp({ ...config, cookie_name }, { host, path: `/${cookie_name}` });
+      const [a, b] = [await setUp('first'), await setUp('second')];
+      const { browser } = await a.signIn(scene.alice);
+      const cookie = `remember=${browser.cookie('remember')}`;
+      for (const method of ['GET', 'DELETE']) {
+        const reply = await browser.ask({ method, path: `${b.path}?session_logout=1` });
+        assertDenied(reply, 'it signs nobody in here');
+        assertNoSet(reply);
+      }
+      assertOk(await a.browser().ask({ cookie, path: a.path }), scene.alice);
+    });
+
     test(`remember ${storage}: a consumer that is gone is not remembered`, async () => {
       const person = await scene.person();
       const { site, remember, reply } = await remembered({ storage, consumer_ttl: 1 }, person);

@@ -91,6 +91,8 @@ test('the persistent cookie', () => {
   const forever = parse({ remember: true, remember_rolling_timeout: 0 }).remember;
   assert.equal(forever?.cookie.maxAge, 400 * 86_400);
   assert.notEqual(remember?.realm, parse().realm);
+  const other = parse({ remember: true, cookie_name: 'other' }).remember;
+  assert.notEqual(other?.realm, remember?.realm, 'the default name is shared, the cookie is not');
 });
 
 test('a prefix goes before both names and forces Secure', () => {

@@ -103,7 +103,9 @@ test('a whole header, chunks joined, other cookies passed over', async () => {
     const name = index === 0 ? 'portal' : `portal${index + 1}`;
     return `${name}=${marked.slice(index * room, (index + 1) * room)}`;
   });
-  const remember = await seal([entry], 'remember kong session_guard', { purpose: 'remember' });
+  const remember = await seal([entry], 'remember portal kong session_guard', {
+    purpose: 'remember',
+  });
   const header = `Cookie: theme=dark; ${chunks.join('; ')}; remember=${remember}; x`;
   const { code, cookies } = await inspect(header);
   assert.equal(code, 0);
@@ -116,6 +118,16 @@ test('a whole header, chunks joined, other cookies passed over', async () => {
   );
   const [shown] = entriesOf(cookies[0]);
   assert.deepEqual(shown?.['groups'], groups);
+});
+
+test('the session cookie beside a persistent one may have to be told', async () => {
+  const seals = { purpose: 'remember' } as const;
+  const value = await seal([entry], 'remember session cookie ', seals);
+  const { code, cookies } = await inspect(`remember=${value}`);
+  assert.deepEqual([code, cookies[0]?.['storage']], [0, 'cookie']);
+  const other = `remember=${await seal([entry], 'remember portal kong session_guard', seals)}`;
+  assert.equal((await inspect(other)).code, 3);
+  assert.equal((await inspect(other, ['--session-name', 'portal'])).code, 0);
 });
 
 test('another name or schema has to be told', async () => {
