@@ -124,7 +124,7 @@ export class Backend {
       if (this.#users > 0) return;
       this.#closing = setTimeout(() => {
         // Nobody waits for it, and a rejection that nobody takes would end the process.
-        this.close().catch((error: unknown) => this.#log('close_failed', { error }));
+        this.close().catch((error: unknown) => this.#log('database_not_closed', { error }));
       }, this.#grace).unref();
     };
   }
