@@ -1,3 +1,4 @@
+import { checkCookie } from './cookie.ts';
 import { SessionError } from './errors.ts';
 import type { Place } from './events.ts';
 import { FIELDS } from './fields.ts';
@@ -117,7 +118,10 @@ export function parseConfig(raw: unknown): Config {
     throw new SessionError('ERR_CONFIG', 'config: expected an object');
   }
   const values = parseTable(FIELDS, raw as Record<string, unknown>);
-  return { ...toConfig(withOldNames(values), oldNamesIn(values)), place: placeOf(raw) };
+  const config = toConfig(withOldNames(values), oldNamesIn(values));
+  checkCookie(config.cookie);
+  if (config.remember) checkCookie(config.remember.cookie);
+  return { ...config, place: placeOf(raw) };
 }
 
 /** Kong puts it beside the fields (kong-protocol.md B.3). */
@@ -244,15 +248,10 @@ function toCookie(
 ): CookieSettings {
   const name = (values.cookie_prefix ?? '') + values[nameField];
   const domain = cookieDomain(values.cookie_domain);
-  const isHost = /^__host-/i.test(name);
-  const isPrefixed = isHost || /^__secure-/i.test(name);
   const mustBeSecure =
-    isPrefixed || values.cookie_partitioned || values.cookie_same_site === 'None';
-  if (isPrefixed && !values.cookie_secure) {
-    refuse('cookie_secure', `must be true for a cookie called ${name}`);
-  }
-  if (isHost && domain !== undefined) refuse('cookie_domain', `must be unset for ${name}`);
-  if (isHost && values.cookie_path !== '/') refuse('cookie_path', `must be / for ${name}`);
+    checkPrefix(values, name, domain) ||
+    values.cookie_partitioned ||
+    values.cookie_same_site === 'None';
   return {
     name,
     path: values.cookie_path,
@@ -264,6 +263,20 @@ function toCookie(
     priority: values.cookie_priority,
     maxAge: undefined,
   };
+}
+
+/** Whether browsers hold the name to a promise, which they do in any case of its letters (RFC 6265bis 4.1.3). */
+function checkPrefix(values: Values, name: string, domain: string | undefined): boolean {
+  const isHost = /^__host-/i.test(name);
+  const isHttp = /^__(host-)?http-/i.test(name);
+  const isPrefixed = isHost || isHttp || /^__secure-/i.test(name);
+  if (isPrefixed && !values.cookie_secure) {
+    refuse('cookie_secure', `must be true for a cookie called ${name}`);
+  }
+  if (isHttp && !values.cookie_http_only) refuse('cookie_http_only', `must be true for ${name}`);
+  if (isHost && domain !== undefined) refuse('cookie_domain', `must be unset for ${name}`);
+  if (isHost && values.cookie_path !== '/') refuse('cookie_path', `must be / for ${name}`);
+  return isPrefixed;
 }
 
 /** Browsers ignore a cookie with `Domain=localhost`; the bundled plugin leaves the attribute out too. */

@@ -61,6 +61,20 @@ function deleteChunks(settings: WrittenCookie, own: OwnCookies, from: number): s
 const deletion = (settings: WrittenCookie, name: string): string =>
   setCookie(settings, name, '', 0);
 
+/**
+ * Writes one for nobody: what cannot be written must not fail at every sign-in.
+ * @throws SessionError ERR_CONFIG naming the attribute
+ */
+export function checkCookie(settings: CookieSettings): void {
+  try {
+    setCookie({ ...settings, secure: true }, settings.name, 'x', settings.maxAge);
+  } catch (error) {
+    // Without the value, which follows.
+    const [problem] = (error as Error).message.split(':');
+    throw new SessionError('ERR_CONFIG', `config: ${settings.name} cannot be set: ${problem}`);
+  }
+}
+
 /** @param maxAge in seconds; Expires says the same for those who do not know Max-Age (RFC 6265bis 5.6) */
 function setCookie(
   settings: WrittenCookie,

@@ -1,8 +1,12 @@
-/** A constraint on a string, once as a Lua pattern for Kong and once as a regular expression for us. */
+/**
+ * A constraint on a string, once in Lua's patterns for Kong and once as a regular expression for us. Both say the same,
+ * or a configuration that the Admin API takes fails at every request.
+ */
 export interface Pattern {
-  readonly lua: string;
-  /** What Lua's patterns cannot exclude in one. */
-  readonly luaNot?: string;
+  /** One of them matches. */
+  readonly lua?: readonly string[];
+  /** None of them does. */
+  readonly luaNot?: readonly string[];
   readonly js: RegExp;
   readonly err: string;
 }
@@ -54,15 +58,17 @@ export interface RecordField extends Common {
 export type Field = StringField | NumberField | BooleanField | SetField | ArrayField | RecordField;
 export type FieldTable = { readonly [name: string]: Field };
 
+/** If one field meets a condition another one must meet its own. */
+export interface ConditionalCheck {
+  readonly if_field: string;
+  readonly if_match: object;
+  readonly then_field: string;
+  readonly then_match: object;
+  readonly then_err?: string;
+}
+
 /** A rule over several fields of a record, in Kong's own words (entity_checks). */
 export type EntityCheck =
   | { readonly at_least_one_of: readonly string[] }
-  | {
-      readonly conditional: {
-        readonly if_field: string;
-        readonly if_match: object;
-        readonly then_field: string;
-        readonly then_match: object;
-        readonly then_err?: string;
-      };
-    };
+  | { readonly distinct: readonly string[] }
+  | { readonly conditional: ConditionalCheck };

@@ -1,5 +1,5 @@
-import type { EntityCheck, FieldTable } from './field.ts';
-import { DOMAIN, PATH, POSTGRES_URL, REDIRECT, TOKEN, WORD } from './patterns.ts';
+import type { FieldTable } from './field.ts';
+import { DOMAIN, PATH, POSTGRES_URL, REDIRECT, SECRET, TOKEN, WORD } from './patterns.ts';
 import { POSTGRES_FIELDS } from './postgres-fields.ts';
 
 /**
@@ -32,18 +32,22 @@ export const TOLD = [
 ] as const;
 export type Told = (typeof TOLD)[number];
 
+/** What begins a name that browsers hold to its promise (RFC 6265bis 4.1.3; the last two: draft-ietf-httpbis-layered-cookies). */
+export const PREFIXES = ['__Host-', '__Secure-', '__Http-', '__Host-Http-'] as const;
+
 export const FIELDS = {
   secret: {
     type: 'string',
     required: true,
     minLength: 32,
+    pattern: SECRET,
     referenceable: true,
     description:
-      'Root of all keys: at least 32 characters, the same on every node. Make one with `openssl rand -base64 32`.',
+      'Root of all keys, the same on every node: at least 32 characters, 8 different (`openssl rand -base64 32`).',
   },
   secret_fallbacks: {
     type: 'array',
-    elements: { type: 'string', minLength: 32, referenceable: true },
+    elements: { type: 'string', minLength: 32, pattern: SECRET, referenceable: true },
     description:
       'Secrets that still open cookies but seal none: the new one before a rotation, the old one after it.',
   },
@@ -82,11 +86,12 @@ export const FIELDS = {
     default: 'session',
     maxLength: 128,
     pattern: TOKEN,
-    description: 'Name of the cookie. The prefixes `__Host-` and `__Secure-` are enforced.',
+    description:
+      'Name of the cookie. What the prefixes of `cookie_prefix` promise is enforced in a name, too.',
   },
   cookie_prefix: {
     type: 'string',
-    oneOf: ['__Host-', '__Secure-'],
+    oneOf: PREFIXES,
     description: 'Put before the names of the cookies; browsers then insist on what it promises.',
   },
   cookie_path: {
@@ -326,64 +331,3 @@ export const FIELDS = {
     description: 'Old name of `remember`, which it overrides.',
   },
 } as const satisfies FieldTable;
-
-/** An absent value would meet every condition in Kong's eyes but this one. */
-const PRESENT = { ne: null };
-const prefixed = (prefix: string) => ({ ...PRESENT, match: prefix });
-const HOST_PREFIX = prefixed('^__[Hh][Oo][Ss][Tt]%-');
-const SECURE_PREFIX = prefixed('^__[Ss][Ee][Cc][Uu][Rr][Ee]%-');
-
-const needsSecure = (if_field: string, if_match: object): EntityCheck => ({
-  conditional: { if_field, if_match, then_field: 'cookie_secure', then_match: { eq: true } },
-});
-
-/** Rules over several fields (RFC 6265bis 4.1.3 for the prefixes). config.ts checks the same once more. */
-export const CHECKS: readonly EntityCheck[] = [
-  {
-    conditional: {
-      if_field: 'storage',
-      if_match: { ...PRESENT, one_of: ['kong', 'postgres'] },
-      // A field of the record that is filled in with the record: a condition on a record itself makes Kong 3.9.1
-      // answer 500 (kong/db/schema/init.lua loses the record's fields on the way).
-      then_field: 'postgres.schema',
-      then_match: { ne: null },
-      then_err: 'storage kong needs the record postgres, with a url or a host',
-    },
-  },
-  {
-    conditional: {
-      if_field: 'cookie_name',
-      if_match: HOST_PREFIX,
-      then_field: 'cookie_path',
-      then_match: { eq: '/' },
-    },
-  },
-  {
-    conditional: {
-      if_field: 'cookie_name',
-      if_match: HOST_PREFIX,
-      then_field: 'cookie_domain',
-      then_match: { len_eq: 0 },
-      then_err: 'a __Host- cookie must not have a cookie_domain',
-    },
-  },
-  ...[HOST_PREFIX, SECURE_PREFIX].map((match) => needsSecure('cookie_name', match)),
-  needsSecure('cookie_prefix', { ...PRESENT, one_of: ['__Host-', '__Secure-'] }),
-  {
-    conditional: {
-      if_field: 'cookie_prefix',
-      if_match: { ...PRESENT, eq: '__Host-' },
-      then_field: 'cookie_path',
-      then_match: { eq: '/' },
-    },
-  },
-  {
-    conditional: {
-      if_field: 'cookie_prefix',
-      if_match: { ...PRESENT, eq: '__Host-' },
-      then_field: 'cookie_domain',
-      then_match: { len_eq: 0 },
-      then_err: 'a __Host- cookie must not have a cookie_domain',
-    },
-  },
-];

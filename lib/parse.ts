@@ -89,8 +89,9 @@ function parseString(field: StringField, value: unknown, name: string) {
     refuse(name, `expected one of: ${field.oneOf.join(', ')}`);
   }
   const { minLength = 1, maxLength = Infinity, pattern } = field;
-  if (value.length < minLength) refuse(name, `must have at least ${minLength} characters`);
-  if (value.length > maxLength) refuse(name, `must have at most ${maxLength} characters`);
+  const length = Buffer.byteLength(value); // as Kong counts
+  if (length < minLength) refuse(name, `must have at least ${minLength} characters`);
+  if (length > maxLength) refuse(name, `must have at most ${maxLength} characters`);
   if (pattern && !pattern.js.test(value)) refuse(name, pattern.err);
   return value;
 }

@@ -1,4 +1,5 @@
-import { CHECKS, FIELDS } from './fields.ts';
+import { CHECKS } from './checks.ts';
+import { FIELDS } from './fields.ts';
 import type { ArrayField, Field, FieldTable, Pattern } from './field.ts';
 
 export const NAME = 'session-guard';
@@ -10,8 +11,8 @@ export const PHASES = ['access'] as const;
 type KongField = Record<string, unknown>;
 
 const patternRules = ({ lua, luaNot, err }: Pattern): KongField => ({
-  match_all: [{ pattern: lua, err }],
-  ...(luaNot !== undefined && { match_none: [{ pattern: luaNot, err }] }),
+  ...(lua && { match_any: { patterns: lua, err } }),
+  ...(luaNot && { match_none: luaNot.map((pattern) => ({ pattern, err })) }),
 });
 
 /** One field in Kong's schema language (kong/db/schema/init.lua), with attributes that Kong 3.4 knows. */

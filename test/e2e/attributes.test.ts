@@ -17,33 +17,41 @@ describe('attributes of the cookie', { concurrency: 8 }, () => {
   after(() => scene.close());
 
   for (const storage of STORAGES) {
-    test(`S-157 ${storage}: __Host- is put before both names, and kept in everything`, async () => {
-      const site = await scene.setUp({
-        storage,
-        cookie_prefix: '__Host-',
-        cookie_same_site: 'Lax',
-        remember: true,
-        postgres: scene.postgres,
+    for (const prefix of ['__Host-', '__Http-', '__Host-Http-'])
+      test(`S-157 ${storage}: ${prefix} is put before both names, and kept in everything`, async () => {
+        const site = await scene.setUp({
+          storage,
+          cookie_prefix: prefix,
+          cookie_same_site: 'Lax',
+          remember: true,
+          postgres: scene.postgres,
+        });
+        const { browser, reply } = await site.signIn(scene.alice);
+        for (const line of reply.setCookies) {
+          const { attributes } = parseSetCookie(line);
+          assert.equal(attributes.get('path'), '/');
+          assert.equal(attributes.get('secure'), true);
+          assert.equal(attributes.get('httponly'), true);
+          assert.equal(attributes.has('domain'), false);
+        }
+        assert.deepEqual(namesOf(reply), [`${prefix}session`, `${prefix}remember`]);
+        const later = await browser.get();
+        assertOk(later, scene.alice);
+        assert.equal(echoOf(later).headers['cookie'], undefined);
+        const value = browser.cookie(`${prefix}session`);
+        for (const name of [
+          'session',
+          '__Secure-session',
+          '__host-session',
+          '__Host-Session',
+          '__http-session',
+        ]) {
+          assertDenied(await browser.ask({ cookie: `${name}=${value}` }), name);
+        }
+        const logout = await browser.ask(LOGOUT);
+        assertDeleted(logout, reply.setCookies);
+        assertDenied(await browser.ask({ cookie: `${prefix}session=${value}` }));
       });
-      const { browser, reply } = await site.signIn(scene.alice);
-      for (const line of reply.setCookies) {
-        const { attributes } = parseSetCookie(line);
-        assert.equal(attributes.get('path'), '/');
-        assert.equal(attributes.get('secure'), true);
-        assert.equal(attributes.has('domain'), false);
-      }
-      assert.deepEqual(namesOf(reply), ['__Host-session', '__Host-remember']);
-      const later = await browser.get();
-      assertOk(later, scene.alice);
-      assert.equal(echoOf(later).headers['cookie'], undefined);
-      const value = browser.cookie('__Host-session');
-      for (const name of ['session', '__Secure-session', '__host-session', '__Host-Session']) {
-        assertDenied(await browser.ask({ cookie: `${name}=${value}` }), name);
-      }
-      const logout = await browser.ask(LOGOUT);
-      assertDeleted(logout, reply.setCookies);
-      assertDenied(await browser.ask({ cookie: `__Host-session=${value}` }));
-    });
 
     test(`S-157 ${storage}: __Secure- may have a domain`, async () => {
       const site = await scene.setUp({

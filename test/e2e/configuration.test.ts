@@ -15,7 +15,10 @@ const HOST = { cookie_name: '__Host-session' };
 
 /** What Kong's schema language can refuse, by the field that the refusal names. */
 const BAD: Readonly<Record<string, readonly PluginConfig[]>> = {
-  secret: [{ secret: null }, { secret: '' }, { secret: 'k'.repeat(31) }, { secret: 7 }],
+  secret: [{ secret: null }, { secret: '' }, { secret: 'k'.repeat(31) }, { secret: 7 }].concat(
+    ['change-this-secret', 'Super-Secret'].map((secret) => ({ secret: secret.repeat(3) })),
+  ),
+  secret_fallbacks: [{ secret_fallbacks: ['your-secret'.repeat(3)] }],
   storage: [{ storage: 'redis' }, { storage: '' }],
   audience: [{ audience: '' }, { audience: 'a b' }],
   idling_timeout: [{ idling_timeout: -1 }, { idling_timeout: 'soon' }],
@@ -23,22 +26,43 @@ const BAD: Readonly<Record<string, readonly PluginConfig[]>> = {
   absolute_timeout: [{ absolute_timeout: -86_400 }],
   stale_ttl: [{ stale_ttl: -1 }, { stale_ttl: 3601 }],
   cookie_name: ['', 'a;b', 'a b', 'a=b', 'a\r\nb', 'ä'].map((cookie_name) => ({ cookie_name })),
-  cookie_path: ['', 'a', '/a;b', '/a b', '/\r\n']
-    .map((cookie_path) => ({ cookie_path }))
-    .concat({ ...HOST, cookie_path: '/a' }),
-  cookie_domain: [
-    ...['', 'a.test;b', 'https://a.test', 'a.test:443', 'a test'].map((cookie_domain) => ({
-      cookie_domain,
-    })),
-    { ...HOST, cookie_domain: 'a.test' },
-  ],
+  cookie_path: ['', 'a', '/a;b', '/a b', '/\r\n', '/a<b', '/ü']
+    .map((cookie_path): PluginConfig => ({ cookie_path }))
+    .concat({ ...HOST, cookie_path: '/a' })
+    .concat({ cookie_name: '__Host-Http-session', cookie_path: '/a' })
+    .concat({ remember: true, remember_cookie_name: '__host-remember', cookie_path: '/a' }),
+  cookie_domain: ['', 'a.test;b', 'https://a.test', 'a.test:443', 'a test', 'a.test.', 'a..test']
+    .concat('a-.test', 'a.-test', 'a.test-', `${'a'.repeat(64)}.test`, 'ü.test', '..test')
+    .map((cookie_domain): PluginConfig => ({ cookie_domain }))
+    .concat({ ...HOST, cookie_domain: 'a.test' }),
   cookie_same_site: [{ cookie_same_site: 'strict' }, { cookie_same_site: 0 }],
-  cookie_http_only: [{ cookie_http_only: 'yes' }],
+  cookie_http_only: [
+    { cookie_http_only: 'yes' },
+    { cookie_prefix: '__Http-', cookie_http_only: false },
+    { cookie_name: '__host-http-session', cookie_http_only: false },
+  ],
+  cookie_httponly: [{ cookie_prefix: '__Host-Http-', cookie_httponly: false }],
+  cookie_prefix: [{ cookie_prefix: '__host-' }],
   cookie_secure: [
     { ...HOST, cookie_secure: false },
     { cookie_name: '__Secure-session', cookie_secure: false },
+    { cookie_name: '__Http-session', cookie_secure: false },
+    { remember: true, remember_cookie_name: '__Secure-remember', cookie_secure: false },
   ],
   logout_methods: [{ logout_methods: ['PATCH'] }, { logout_methods: 'DELETE' }],
+  logout_redirect_uri: [
+    'home',
+    'http:/x',
+    'https://',
+    'https:///x',
+    '//x',
+    '/a b',
+    '/a\\b',
+    '/bye/ü',
+  ]
+    .concat('/bye/€', 'https://例え.test/')
+    .map((logout_redirect_uri) => ({ logout_redirect_uri })),
+  remember_cookie_name: [{ remember: true, remember_cookie_name: 'session' }],
   logout_query_arg: [{ logout_query_arg: '' }],
   read_body_for_logout: [{ read_body_for_logout: 1 }],
   postgres: [
@@ -46,7 +70,9 @@ const BAD: Readonly<Record<string, readonly PluginConfig[]>> = {
     { storage: 'postgres', postgres: null },
     { storage: 'kong', postgres: {} },
   ],
-  url: [{ postgres: { url: 'mysql://127.0.0.1/sessions' } }],
+  url: ['mysql', 'postgresq', 'postgresl'].map((scheme) => ({
+    postgres: { url: `${scheme}://127.0.0.1/sessions` },
+  })),
   schema: [{ postgres: { host: '127.0.0.1', schema: 'drop table' } }],
   pool_size: [{ postgres: { host: '127.0.0.1', pool_size: 0 } }],
   statement_timeout: [{ postgres: { host: '127.0.0.1', statement_timeout: 0 } }],
@@ -87,8 +113,8 @@ describe('configuration', { concurrency: 8 }, () => {
     const good = newSecret();
     const site = await scene.setUp({ secret: good });
     const { cookie, browser } = await site.signIn(scene.alice);
-    // Long enough for the schema, and published.
-    const config = { secret: 'change-this-secret'.repeat(3) };
+    // Long enough for the schema, and too simple.
+    const config = { secret: 'simple'.repeat(6) };
     await scene.admin.change(`/plugins/${site.plugin.id}`, { config });
     const key = { apikey: scene.alice.keys[0].key };
     const asks = [{}, { headers: key }, { cookie }, { cookie, headers: key }];

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { deleteCookies, findOwnCookies, setCookies } from '../../lib/cookie.ts';
+import { checkCookie, deleteCookies, findOwnCookies, setCookies } from '../../lib/cookie.ts';
 import type { WrittenCookie } from '../../lib/cookie.ts';
 
 const settings: WrittenCookie = {
@@ -228,4 +228,16 @@ test('only the first few cookies of our name are tried, all are kept from the up
   const found = find(`${many}; a=1`);
   assert.equal(found.values.length, 6);
   assert.equal(found.rest, 'a=1');
+});
+
+test('settings that no line can say are refused before anybody signs in, and not repeated', () => {
+  const wrong = [{ domain: 'a..b' }, { path: '/a<b' }, { name: 'a b' }, { maxAge: 0.5 }];
+  for (const part of wrong) {
+    const [attribute = ''] = Object.keys(part);
+    assert.throws(() => checkCookie({ ...settings, ...part }), {
+      code: 'ERR_CONFIG',
+      message: new RegExp(`^config: .* cannot be set: (option|argument) ${attribute} is invalid$`),
+    });
+  }
+  checkCookie({ ...settings, secure: 'auto', domain: '.example.com', maxAge: 60 });
 });
