@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { program as mutants } from '../verify/mutants.ts';
 
 test("the README's table, the examples and every version are those of the code", () => {
   const script = fileURLToPath(new URL('../../scripts/docs.ts', import.meta.url));
@@ -69,6 +70,14 @@ test('every npm script that the documentation names exists', () => {
   assert.deepEqual(
     names.filter((name) => !(name in scripts)),
     [],
+  );
+});
+
+test('the README names the files that the mutants are made of', () => {
+  const [, names = ''] = /security core \(`lib\/\{(.*)\}\.ts`\)/.exec(textOf('README.md')) ?? [];
+  assert.deepEqual(
+    names.split(',').map((name) => `lib/${name}.ts`),
+    mutants.parts,
   );
 });
 
