@@ -101,10 +101,10 @@ export class CookieStorage implements Storage {
     return current ? [current] : [];
   }
 
-  async endByHandle({ current }: Whose, handle: string): Promise<boolean> {
-    if (current?.handle !== handle) return false;
+  async endByHandle({ current }: Whose, handle: string): Promise<Ended | undefined> {
+    if (current?.handle !== handle) return undefined;
     await this.end(current);
-    return true;
+    return { count: 1, current: true };
   }
 
   /** The current session ends with the others: a cut-off knows moments, not sessions. */

@@ -31,11 +31,12 @@ export async function serve(
   const { method, path } = await request.line();
   const target = targetOf(path, guard.config.selfServicePath ?? '');
   if (target === undefined) return undefined;
-  const { audience, realm, remember } = guard.config;
+  const { audience, realm, remember, idleFor } = guard.config;
   const whose: Whose = {
     consumerId,
     audience,
     realm,
+    idleFor,
     ...(remember && { rememberRealm: remember.realm }),
     ...(current && { current }),
   };
@@ -56,14 +57,19 @@ function targetOf(path: string, base: string): string | undefined {
   return last === 'others' || HANDLE.test(last) ? last : undefined;
 }
 
+/** One entry for each sign-in: that of the request by its own session, whatever else was restored of it. */
 async function list({ storage }: Guard, whose: Whose): Promise<Answer> {
-  const sessions = await storage.list(whose);
-  return answer(200, { sessions: sessions.map((session) => show(session, whose.current)) }, false);
+  const { current } = whose;
+  const sessions = (await storage.list(whose)).map((session) => {
+    const isCurrent = session.family === current?.family;
+    return show(isCurrent ? current : session, isCurrent);
+  });
+  return answer(200, { sessions }, false);
 }
 
-const show = (session: Session, current: Session | undefined): object => ({
+const show = (session: Session, isCurrent: boolean): object => ({
   id: session.handle,
-  current: session.family === current?.family,
+  current: isCurrent,
   signed_in_at: new Date(session.authenticatedAt).toISOString(),
   last_seen_at: new Date(session.seenAt).toISOString(),
   ...(session.data.ip !== undefined && { ip: toText(session.data.ip) }),
@@ -77,13 +83,11 @@ async function end({ storage, config }: Guard, whose: Whose, target: string): Pr
   const { current, consumerId, audience } = whose;
   const at = config.place;
   if (target !== '' && target !== 'others') {
-    const isCurrent = target === current?.handle;
-    if (!(await storage.endByHandle(whose, target))) {
-      return answer(404, { message: 'No such session' }, false);
-    }
+    const ended = await storage.endByHandle(whose, target);
+    if (ended === undefined) return answer(404, { message: 'No such session' }, false);
     const session = { handle: target, consumerId, audience };
     report('session_ended', { session, at, reason: 'self-service' });
-    return answer(200, { ended: 1 }, isCurrent);
+    return answer(200, { ended: ended.count ?? null }, ended.current);
   }
   const isAll = target === '';
   const ended = await storage.endOthers(whose, isAll ? undefined : current?.family);

@@ -168,7 +168,7 @@ export class ServerStorage implements Storage {
   async list(whose: Whose): Promise<readonly ListedSession[]> {
     const { readiness, store, touches } = this.#backend;
     await readiness.ready();
-    const stored = await store.list(ownerOf(whose));
+    const stored = await store.list(ownerOf(whose), whose.idleFor);
     const listed = await Promise.all(
       stored.map(async ({ session, sealed, expiresAt }) => {
         const data = (await this.#codec.open(session.key, sealed)) ?? {};
@@ -178,12 +178,14 @@ export class ServerStorage implements Storage {
     return listed.toSorted((one, other) => other.seenAt - one.seenAt);
   }
 
-  async endByHandle(whose: Whose, handle: string): Promise<boolean> {
-    if (!UUID.test(handle)) return false;
+  async endByHandle(whose: Whose, handle: string): Promise<Ended | undefined> {
+    if (!UUID.test(handle)) return undefined;
     await this.#backend.readiness.ready();
     const ended = await this.#backend.store.endHandle(handle, ownerOf(whose));
     for (const family of ended) this.#backend.forgetFamily(family);
-    return ended.length > 0;
+    if (ended.length === 0) return undefined;
+    const { current } = whose;
+    return { count: 1, current: current !== undefined && ended.includes(current.family) };
   }
 
   async endOthers(whose: Whose, exceptFamily: string | undefined): Promise<Ended> {

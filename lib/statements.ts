@@ -221,9 +221,12 @@ export const SQL = {
   from :SCHEMA.cutoffs c
   where (c.kind, c.target) in (('family', $1), ('consumer', $2), ('credential', $3), ('all', ''))`,
 
-  list: `select ${COLUMNS} from :SCHEMA.sessions s
-  where s.consumer_id = $1 and s.audience = $2 and s.realm = any($3::text[]) and s.kind = 0 and ${ALIVE}
-  order by s.seen_at desc, s.key limit 200`,
+  // Of each family the session that was used last, else its remember row.
+  list: `select * from (
+    select distinct on (s.family) ${COLUMNS} from :SCHEMA.sessions s
+    where s.consumer_id = $1 and s.audience = $2 and s.realm = any($3::text[]) and ${ALIVE} and ${isInUse('$4')}
+    order by s.family, s.kind, s.seen_at desc, s.key
+  ) l order by l.seen_at desc, l.key limit 200`,
 
   count_consumer: `select count(distinct s.family)::integer as sessions from :SCHEMA.sessions s
   where s.consumer_id = $1 and ${ALIVE}`,

@@ -94,10 +94,13 @@ export interface Storage {
    * session than the given one where the cookie has to carry the change.
    */
   seen(session: Session, use: Use): Session;
-  /** The sessions of a consumer within one realm and audience, the last used first; remember sessions left out. */
+  /**
+   * The sign-ins of a consumer within one realm and audience, the last used first, each by one session: by the remember
+   * session where there is no other.
+   */
   list(whose: Whose): Promise<readonly Session[]>;
-  /** Ends the family of one of the consumer's sessions by its handle; false if there is none. */
-  endByHandle(whose: Whose, handle: string): Promise<boolean>;
+  /** Ends the family of one of the consumer's sessions by its handle; `undefined` if there is none. */
+  endByHandle(whose: Whose, handle: string): Promise<Ended | undefined>;
   /** Ends all families of the consumer but the given one. */
   endOthers(whose: Whose, exceptFamily: string | undefined): Promise<Ended>;
 }
@@ -116,6 +119,8 @@ export interface Whose {
   readonly realm: string;
   /** The realm of the persistent cookies, where there are any. */
   readonly rememberRealm?: string;
-  /** With storage `cookie`: the session of the request, the only one there is to know. */
+  /** As Config has it: who is idle is not listed. */
+  readonly idleFor: number;
+  /** The session of the request; with storage `cookie` the only one there is to know. */
   readonly current?: Session;
 }

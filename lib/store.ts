@@ -191,9 +191,9 @@ export class Store {
     return answer.rows[0]?.ended_before ?? -Infinity;
   }
 
-  /** The owner's sessions, the last used first, at most 200. */
-  async list(owner: Owner): Promise<StoredSession[]> {
-    const { rows } = await this.#ask<SessionRow>('list', ownerValues(owner));
+  /** One row for each of the owner's sign-ins that are not idle, the last used first, at most 200. */
+  async list(owner: Owner, idleFor: number): Promise<StoredSession[]> {
+    const { rows } = await this.#ask<SessionRow>('list', [...ownerValues(owner), idleFor]);
     return rows.map(sessionOf);
   }
 

@@ -80,6 +80,35 @@ test('a consumer’s own living sessions, the last used first', async () => {
   assert.equal(first?.expiresAt, first && first.startedAt + HOUR.rolling);
 });
 
+test('a sign-in is listed once, by the session that was used last, and ends by any handle of it', async () => {
+  const { session, remember } = await remembered(node);
+  const { consumerId, family } = session;
+  await table.alter(session, `seen_at = now() - interval '20 min'`);
+  const restored = await node.storage.restore(remember, newSession(), HOUR);
+  assert.ok(restored);
+  const mine = { ...whose(consumerId), rememberRealm: REMEMBER_REALM, current: restored };
+  assert.deepEqual(handlesOf(await node.storage.list(mine)), [restored.handle]);
+  const ended = await node.storage.endByHandle(mine, session.handle);
+  assert.deepEqual(ended, { count: 1, current: true });
+  assert.equal(await table.count(family), 0);
+});
+
+test('who is idle is not listed, unless a persistent cookie can open a session again', async () => {
+  const { session, remember } = await remembered(node);
+  const { consumerId } = session;
+  const idle = await seen({ consumerId }, 20);
+  await table.alter(session, `seen_at = now() - interval '20 min'`);
+  await table.alter(remember, `seen_at = now() - interval '20 min'`);
+  const all = { ...whose(consumerId), rememberRealm: REMEMBER_REALM };
+  assert.deepEqual(handlesOf(await node.storage.list(all)).length, 2, 'where nothing is idle');
+  const idleFor = 15 * 60_000;
+  assert.deepEqual(handlesOf(await node.storage.list({ ...all, idleFor })), [remember.handle]);
+  assert.deepEqual(await node.storage.list({ ...whose(consumerId), idleFor }), []);
+  assert.ok(await node.storage.endByHandle({ ...all, idleFor }, remember.handle));
+  assert.equal(await isStored(session), false);
+  assert.ok(await isStored(idle), 'it ended alone');
+});
+
 test('a use that is not written yet shows, and moves the session up', async () => {
   const consumerId = randomUUID();
   const [one, two] = [await seen({ consumerId }, 10), await seen({ consumerId }, 20)];
@@ -122,7 +151,8 @@ test('one session ends by its handle, here at once and soon everywhere', async (
   const kept = await signIn(node, newSession({ consumerId }), HOUR);
   for (const each of [session, remember, kept]) await other.storage.load(each);
   const statements = await statementsOf(async () => {
-    assert.equal(await node.storage.endByHandle(whose(consumerId), session.handle), true);
+    const ended = await node.storage.endByHandle(whose(consumerId), session.handle);
+    assert.deepEqual(ended, { count: 1, current: false });
   });
   assert.deepEqual(statements, ['end_handle', 'end'], 'once more, since a remember row went');
   assert.equal(await table.count(session.family), 0);
@@ -131,7 +161,7 @@ test('one session ends by its handle, here at once and soon everywhere', async (
     await until(() => !other.storage.peek(each));
   }
   assert.ok(node.storage.peek(kept) && other.storage.peek(kept));
-  assert.equal(await node.storage.endByHandle(whose(consumerId), session.handle), false);
+  assert.equal(await node.storage.endByHandle(whose(consumerId), session.handle), undefined);
   const again = await statementsOf(() => node.storage.endByHandle(whose(consumerId), kept.handle));
   assert.deepEqual(again, ['end_handle']);
 });
@@ -140,16 +170,16 @@ test('a handle of somebody else, or of another audience or realm, ends nothing',
   const { consumerId, strangers } = await crowd();
   const mine = await signIn(node, newSession({ consumerId }), HOUR);
   for (const { handle } of strangers) {
-    assert.equal(await node.storage.endByHandle(whose(consumerId), handle), false);
+    assert.equal(await node.storage.endByHandle(whose(consumerId), handle), undefined);
   }
-  assert.equal(await node.storage.endByHandle(whose(randomUUID()), mine.handle), false);
+  assert.equal(await node.storage.endByHandle(whose(randomUUID()), mine.handle), undefined);
   for (const session of [...strangers, mine]) assert.ok(await isStored(session));
 });
 
 for (const handle of ['', 'no handle', `'; drop table sessions; --`, randomUUID().toUpperCase()]) {
   test(`${JSON.stringify(handle)} is no handle, and no question either`, async () => {
     const statements = await statementsOf(async () => {
-      assert.equal(await node.storage.endByHandle(whose('anybody'), handle), false);
+      assert.equal(await node.storage.endByHandle(whose('anybody'), handle), undefined);
     });
     assert.deepEqual(statements, []);
   });

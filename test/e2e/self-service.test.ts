@@ -4,7 +4,7 @@ import { after, before, describe, test } from 'node:test';
 import { type Browser, echoOf, isDeletion, type Reply } from '../support/client.ts';
 import { assertDeleted, assertDenied, assertNoSet, assertOk } from './support/assertions.ts';
 import { type Person, Scene, type Site } from './support/scene.ts';
-import { inParallel } from './support/waiting.ts';
+import { Clock, inParallel } from './support/waiting.ts';
 
 const STORAGES = ['kong', 'cookie'] as const;
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
@@ -139,6 +139,62 @@ describe('users look after their own sessions', { concurrency: 8 }, () => {
     for (const browser of browsers) assertDenied(await browser.get());
     assert.equal(await scene.sessionsOf(person), 0);
     assertOk(await (await site.signIn(person)).browser.get(), person);
+  });
+
+  test('a session that has idled out is not listed', async () => {
+    const site = await setUp({ idling_timeout: 2 });
+    const { person, browsers } = await several(site, 2);
+    const clock = new Clock();
+    assert.equal((await list(browsers[1] as Browser)).length, 2);
+    await clock.at(5.5);
+    const { browser } = await site.signIn(person);
+    assert.deepEqual(
+      (await list(browser)).map(({ current }) => current),
+      [true],
+    );
+  });
+
+  test('a restored session is listed once, under its own id, and ends like a logout', async () => {
+    const site = await setUp({ remember: true });
+    const person = await scene.person();
+    const { browser, reply } = await site.signIn(person);
+    const [first] = await list(browser);
+    const remember = `remember=${browser.cookie('remember')}`;
+    const restored = await browser.ask({ cookie: remember });
+    assertOk(restored, person);
+    const cookie = restored.setCookies.map((line) => line.split(';', 1)[0]).join('; ');
+    const shown = await browser.ask({ cookie, path: '/_sessions' });
+    const { sessions } = JSON.parse(shown.body) as { sessions: Shown[] };
+    assert.deepEqual(
+      sessions.map(({ current }) => current),
+      [true],
+    );
+    assert.notEqual(sessions[0]?.id, first?.id);
+    // Somebody may have the list from before.
+    const path = `/_sessions/${first?.id}`;
+    const ended = await browser.ask({ cookie, path, method: 'DELETE' });
+    assert.deepEqual(JSON.parse(ended.body), { ended: 1 });
+    assertDeleted(ended, reply.setCookies);
+    assertDenied(await browser.ask({ cookie }));
+  });
+
+  test('a device of which only the persistent cookie is left is listed, and ends alone', async () => {
+    const site = await setUp({ remember: true, rolling_timeout: 3 });
+    const person = await scene.person();
+    const headers = { apikey: person.keys[0].key, 'User-Agent': 'away' };
+    const away = site.browser();
+    assertOk(await away.ask({ headers }), person);
+    await new Clock().at(4.5);
+    const { browser: here } = await site.signIn(person);
+    const listed = await list(here);
+    assert.deepEqual(
+      listed.map(({ current }) => current),
+      [true, false],
+    );
+    assert.equal(listed[1]?.user_agent, 'away');
+    assert.equal((await end(here, `/_sessions/${listed[1]?.id}`)).status, 200);
+    assertDenied(await away.get());
+    assertOk(await here.get(), person);
   });
 
   test('nobody ends the session of another', async () => {

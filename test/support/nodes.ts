@@ -78,7 +78,7 @@ export const HOUR = { rolling: 3600_000, absolute: 86_400_000 };
 const SCOPE = { audience: 'default', realm: 'session kong session_guard' };
 
 /** Whose sessions `newSession` makes. */
-export const whose = (consumerId: string): Whose => ({ consumerId, ...SCOPE });
+export const whose = (consumerId: string): Whose => ({ consumerId, ...SCOPE, idleFor: 0 });
 
 export const newSession = (fields: Partial<NewSession> = {}): NewSession => ({
   key: randomBytes(32).toString('base64url'),
