@@ -17,7 +17,6 @@ export const subjectOf = ({ id, username, customId }: Consumer): string =>
 type LookUp = (id: string) => Promise<Consumer | undefined>;
 
 export interface Question {
-  readonly now: number;
   readonly ttl: number;
   readonly lookUp: LookUp;
   /** The id of a consumer that is known to exist; asked for only when it is needed. */
@@ -45,15 +44,21 @@ interface Known {
  * whatever the number of requests.
  */
 export class Consumers {
+  readonly #clock: () => number;
   readonly #known = new LRUCache<string, Known>({ max: 50_000 });
   readonly #running = new Map<string, Running>();
   /** The last two that were found: one of them is not the one in question. */
   #controls: readonly string[] = [];
 
-  /** What is known without asking; `undefined` when it is time to ask. Times in milliseconds. */
-  peek(id: string, ttl: number, now: number): Consumer | undefined {
+  /** `clock`: milliseconds that never go back. */
+  constructor(clock = () => performance.now()) {
+    this.#clock = clock;
+  }
+
+  /** What is known without asking; `undefined` when it is time to ask. `ttl` in milliseconds. */
+  peek(id: string, ttl: number): Consumer | undefined {
     const known = this.#known.get(id);
-    return known && now - known.checkedAt <= ttl ? known.consumer : undefined;
+    return known && this.#clock() - known.checkedAt <= ttl ? known.consumer : undefined;
   }
 
   /**
@@ -63,12 +68,13 @@ export class Consumers {
    */
   async check(last: Consumer, question: Question): Promise<Consumer | 'gone'> {
     const known = this.#running.get(last.id);
+    const now = this.#clock();
     // The request that asks may be cut off before Kong answers; then everybody asks for themselves.
-    const patience = known ? known.askedAt + SHARED_FOR - question.now : 0;
+    const patience = known ? known.askedAt + SHARED_FOR - now : 0;
     if (known && patience > 0) {
       return (await answerWithin(known.answer, patience)) ?? this.#ask(last, question);
     }
-    const running = { answer: this.#ask(last, question), askedAt: question.now };
+    const running = { answer: this.#ask(last, question), askedAt: now };
     this.#running.set(last.id, running);
     try {
       return await running.answer;
@@ -79,7 +85,8 @@ export class Consumers {
 
   async #ask(last: Consumer, question: Question): Promise<Consumer | 'gone'> {
     const { id } = last;
-    const { now, ttl, lookUp } = question;
+    const { ttl, lookUp } = question;
+    const now = this.#clock();
     const found = await lookUp(id);
     if (found !== undefined) return this.#remember(found, now);
     const control = (await question.control()) ?? this.#controls.find((known) => known !== id);

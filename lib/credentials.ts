@@ -28,6 +28,9 @@ const FIND: Statement = {
 /** Kong's ids; a credential without one (ldap-auth) cannot be looked up. */
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
+/** Milliseconds until the database is asked again after it did not answer. */
+const RETRY = 5000;
+
 interface Known {
   readonly print: string;
   readonly checkedAt: number;
@@ -36,11 +39,16 @@ interface Known {
 /** Whether the credentials that sessions began with are still what they were, by Kong's own database. */
 export class Credentials {
   readonly #database: Database;
+  readonly #clock: () => number;
   readonly #known = new LRUCache<string, Known>({ max: 50_000 });
+  /** When the database did not answer, by credential and print: what it said about others stands. */
+  readonly #undecided = new LRUCache<string, number>({ max: 50_000 });
   readonly #running = new Map<string, Promise<string | undefined>>();
 
-  constructor(database: Database) {
+  /** `clock`: milliseconds that never go back. */
+  constructor(database: Database, clock = () => performance.now()) {
     this.#database = database;
+    this.#clock = clock;
   }
 
   /** What tells a credential from any other; `undefined` for one that Kong's tables do not have. */
@@ -52,19 +60,22 @@ export class Credentials {
 
   /**
    * False only if Kong's database says so now: while it does not answer the session stays. Asks once per `ttl`
-   * (milliseconds) and credential, however many requests there are.
+   * (milliseconds; 0 = anew) and credential, however many requests there are.
    */
-  async isUnchanged(id: string, print: string, ttl: number, now: number): Promise<boolean> {
+  async isUnchanged(id: string, print: string, ttl: number): Promise<boolean> {
     const known = this.#known.get(id);
+    const now = this.#clock();
     // What is remembered may say yes; a no is asked for: this session may be younger than the memory.
-    if (known?.print === print && now - known.checkedAt <= ttl) return true;
+    if (ttl > 0 && known?.print === print && now - known.checkedAt <= ttl) return true;
+    const question = `${id} ${print}`;
+    if (now - (this.#undecided.get(question) ?? -Infinity) <= RETRY) return true;
     try {
       const current = await this.#find(id);
       if (current !== undefined) this.#known.set(id, { print: current, checkedAt: now });
       return current === print;
     } catch {
       report('credential_undecided');
-      this.#known.set(id, { print, checkedAt: now });
+      this.#undecided.set(question, now);
       return true;
     }
   }

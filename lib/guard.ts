@@ -135,8 +135,10 @@ async function signIn(guard: Guard, request: Request, presence: Presence): Promi
   const credentialId = request.credential?.id ?? consumer.id;
   const newcomer = { consumer, credentialId, groups };
   if (proof?.channel.kind === 'session' && isOf(proof.session, newcomer)) {
-    const kept = await keep(guard, request, presence, proof);
-    if (typeof kept !== 'string') return { ...pass, ...kept };
+    // The credential may be the same with another password, and the session one of the old password.
+    const isSame = await hasItsCredential(guard, proof.session, 0);
+    const kept = isSame && (await keep(guard, request, presence, proof));
+    if (typeof kept === 'object') return { ...pass, ...kept };
   }
   // To sign out without a session is no reason to begin one: browsers repeat basic-auth by themselves.
   if (await isLogout(request, guard.config.logout)) return pass;
@@ -184,13 +186,12 @@ async function withDead(
 }
 
 async function stillExisting(
-  { config, consumers, storage }: Guard,
+  { config, consumers }: Guard,
   request: Request,
   { consumerId, data }: Session,
 ): Promise<Consumer | 'gone'> {
-  const now = storage.now();
   const ttl = config.consumerTtl;
-  const known = consumers.peek(consumerId, ttl, now);
+  const known = consumers.peek(consumerId, ttl);
   if (known) return known;
   const { username, customId } = data;
   const last = {
@@ -200,18 +201,19 @@ async function stillExisting(
   };
   const control = async () => (await request.consumer())?.id;
   const lookUp = (id: string) => request.loadConsumer(id);
-  return consumers.check(last, { now, ttl, lookUp, control });
+  return consumers.check(last, { ttl, lookUp, control });
 }
 
+/** As far as that was known `ttl` milliseconds ago. */
 async function hasItsCredential(
-  { config, credentials, storage }: Guard,
+  { config, credentials }: Guard,
   { credentialId, data }: Session,
+  ttl = config.consumerTtl,
 ): Promise<boolean> {
   if (credentials === undefined || credentialId === undefined) return true;
   // Not found in Kong's tables at the sign-in either: another plugin's, which we cannot judge.
   if (data.credential === undefined) return true;
-  const { consumerTtl } = config;
-  return credentials.isUnchanged(credentialId, data.credential, consumerTtl, storage.now());
+  return credentials.isUnchanged(credentialId, data.credential, ttl);
 }
 
 interface Kept {

@@ -28,7 +28,7 @@ export function recognise(guard: Guard, request: Request): Decision | undefined 
   const { lifetime, timeouts, touchInterval } = config;
   if (judge(session, entry.generation, timeouts, now) !== 'current') return undefined;
   if (isRenewalDue(session, timeouts, now)) return undefined;
-  const consumer = consumers.peek(session.consumerId, config.consumerTtl, now);
+  const consumer = consumers.peek(session.consumerId, config.consumerTtl);
   if (consumer === undefined) return undefined;
   const use = { generation: entry.generation, lifetime, touchInterval, prolongs: true };
   // Where the cookie has to carry the use it is due to be sent again.

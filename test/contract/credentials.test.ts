@@ -64,25 +64,28 @@ test('a credential of each kind has a print of its own that gives nothing away',
 });
 
 test('a deleted credential is noticed after the ttl, and not asked for before', async () => {
-  const credentials = new Credentials(database);
+  let now = 0;
+  const credentials = new Credentials(database, () => now);
   const id = await password('one');
   const print = (await credentials.print(id)) ?? '';
-  assert.equal(await credentials.isUnchanged(id, print, TTL, 0), true);
+  assert.equal(await credentials.isUnchanged(id, print, TTL), true);
   await kong.query('delete from basicauth_credentials where id = $1', [id]);
-  assert.equal(await credentials.isUnchanged(id, print, TTL, TTL), true);
-  assert.equal(await credentials.isUnchanged(id, print, TTL, TTL + 1), false);
+  now = TTL;
+  assert.equal(await credentials.isUnchanged(id, print, TTL), true);
+  now = TTL + 1;
+  assert.equal(await credentials.isUnchanged(id, print, TTL), false);
 });
 
 test('a new password ends the sessions of the old one and no younger one', async () => {
   const credentials = new Credentials(database);
   const id = await password('one');
   const old = (await credentials.print(id)) ?? '';
-  assert.equal(await credentials.isUnchanged(id, old, TTL, 0), true);
+  assert.equal(await credentials.isUnchanged(id, old, TTL), true);
   await kong.query('update basicauth_credentials set password = $2 where id = $1', [id, 'two']);
   const young = (await credentials.print(id)) ?? '';
   assert.notEqual(young, old);
-  assert.equal(await credentials.isUnchanged(id, young, TTL, 1), true);
-  assert.equal(await credentials.isUnchanged(id, old, TTL, 2), false);
+  assert.equal(await credentials.isUnchanged(id, young, TTL), true);
+  assert.equal(await credentials.isUnchanged(id, old, TTL), false);
 });
 
 test('an expired key is gone', async () => {
@@ -97,16 +100,50 @@ test('an expired key is gone', async () => {
 test('a database that does not answer ends nothing', async () => {
   const nowhere = openDatabase({ url: 'postgres://127.0.0.1:1/x', connectTimeout: 200 });
   const credentials = new Credentials(nowhere);
-  assert.equal(await credentials.isUnchanged(randomUUID(), 'basic-auth x', TTL, 0), true);
+  assert.equal(await credentials.isUnchanged(randomUUID(), 'basic-auth x', TTL), true);
   await assert.rejects(credentials.print(randomUUID()), { code: 'ERR_STORE_UNAVAILABLE' });
   await nowhere.close();
+});
+
+test('a moment without answers undoes nothing that is known, and is over in seconds', async () => {
+  let now = 0;
+  const credentials = new Credentials(database, () => now);
+  const id = await password('one');
+  const old = (await credentials.print(id)) ?? '';
+  await kong.query('update basicauth_credentials set password = $2 where id = $1', [id, 'two']);
+  const young = (await credentials.print(id)) ?? '';
+  assert.equal(await credentials.isUnchanged(id, young, 3600_000), true);
+  await kong.query('alter table jwt_secrets rename to away');
+  assert.equal(await credentials.isUnchanged(id, old, 3600_000), true, 'nobody says no');
+  await kong.query('alter table away rename to jwt_secrets');
+  assert.equal(await credentials.isUnchanged(id, old, 3600_000), true, 'not asked all the time');
+  now = 5001;
+  assert.equal(await credentials.isUnchanged(id, old, 3600_000), false);
+  assert.equal(await credentials.isUnchanged(id, young, 3600_000), true);
+});
+
+test('who signs in with a new password gets a new session', async () => {
+  const clock = { now: Date.now() };
+  const unknowing = openGuard({}, new CookieStorage(undefined, () => clock.now));
+  const guard = { ...unknowing, credentials: new Credentials(database, () => clock.now) };
+  const visitor = new Visitor();
+  const id = await password('one');
+  await visitor.visit(guard, signInAs(alice, id));
+  const earlier = await visitor.visit(guard, signInAs(alice, id));
+  assert.deepEqual(earlier.kind === 'credential' && earlier.cookies, [], 'the same one goes on');
+  await kong.query('update basicauth_credentials set password = $2 where id = $1', [id, 'two']);
+  const later = await visitor.visit(guard, signInAs(alice, id));
+  assert.ok(later.kind === 'credential' && earlier.kind === 'credential');
+  assert.notEqual(later.session?.family, earlier.session?.family);
+  clock.now += TTL + 1;
+  assert.equal((await visitor.visit(guard)).kind, 'session');
 });
 
 test('a session ends with its credential, where that is known', async () => {
   const clock = { now: Date.now() };
   const storage = new CookieStorage(undefined, () => clock.now);
   const unknowing = openGuard({}, storage);
-  const guard = { ...unknowing, credentials: new Credentials(database) };
+  const guard = { ...unknowing, credentials: new Credentials(database, () => clock.now) };
   const who = async (visitor: Visitor, at: Guard = guard) => {
     const decision = await visitor.copy().visit(at);
     return decision.kind === 'session' ? decision.consumer.username : decision.kind;

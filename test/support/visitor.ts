@@ -36,7 +36,7 @@ export function openGuard(fields: object, storage: Storage): Guard {
   return {
     config,
     storage,
-    consumers: new Consumers(),
+    consumers: new Consumers(() => storage.now()),
     credentials: undefined,
     channels: openChannels(config),
   };
