@@ -1,8 +1,8 @@
 import type { Pattern } from './field.ts';
 
-/** A Lua pattern for strings that begin with `text` in any case. */
+/** A Lua pattern for strings that begin with `text`, which is ASCII, in any case. */
 export const beginning = (text: string): string =>
-  `^${[...text].map((character) => (/[a-z]/i.test(character) ? bothCases(character) : `%${character}`)).join('')}`;
+  `^${text.replaceAll(/[^a-z]/gi, '%$&').replaceAll(/[a-z]/gi, bothCases)}`;
 
 const bothCases = (letter: string): string => `[${letter.toUpperCase()}${letter.toLowerCase()}]`;
 

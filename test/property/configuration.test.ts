@@ -18,8 +18,8 @@ const SCHEMA = pluginInfo().Schema as Schema;
 const SECRET = 'kJ8s7dhGq2Lm9xWvB4nZ1cT6yR3eP5aU';
 
 /** What is nearly right: pieces of good values, in disorder. */
-const piece = fc.constantFrom(
-  ...[
+const PIECES: readonly (readonly string[])[] = [
+  [
     '__Host-',
     '__Secure-',
     '__Http-',
@@ -31,7 +31,7 @@ const piece = fc.constantFrom(
     '-',
     '_',
   ],
-  ...[
+  [
     '/',
     '//',
     '/a',
@@ -44,7 +44,7 @@ const piece = fc.constantFrom(
     'postgres://',
     'postgresql:',
   ],
-  ...[
+  [
     ';',
     '<',
     '>',
@@ -66,8 +66,9 @@ const piece = fc.constantFrom(
     '@',
     '?',
   ],
-  ...['change-this-secret', 'super-secret', 'Aq3', '0123456789', 'x'.repeat(63), SECRET],
-);
+  ['change-this-secret', 'super-secret', 'Aq3', '0123456789', 'x'.repeat(63), SECRET],
+];
+const piece = fc.constantFrom(...PIECES.flat());
 const text = fc.array(piece, { maxLength: 4 }).map((pieces) => pieces.join(''));
 
 function valueOf(field: Field): fc.Arbitrary<unknown> {
@@ -105,7 +106,7 @@ const configuration = fc
 /** The configuration as the plugin server gets it; `undefined` where the Admin API refuses it. */
 function accepted(config: object): Table | undefined {
   const source = { id: () => '00000000-0000-4000-8000-000000000000', now: () => 0 };
-  const filled = fill(SCHEMA, { config: { ...config } as Table }, 'insert', source);
+  const filled = fill(SCHEMA, { config: { ...config } }, 'insert', source);
   return validate(SCHEMA, filled) === undefined ? (filled['config'] as Table) : undefined;
 }
 
