@@ -5,6 +5,7 @@ import { FIELDS } from './fields.ts';
 import type { Told } from './fields.ts';
 import { parseTable, refuse } from './parse.ts';
 import type { Parsed } from './parse.ts';
+import { placeOf } from './place.ts';
 import type { POSTGRES_FIELDS } from './postgres-fields.ts';
 import { secretProblem } from './secret.ts';
 import type { Timeouts } from './session.ts';
@@ -122,17 +123,6 @@ export function parseConfig(raw: unknown): Config {
   checkCookie(config.cookie);
   if (config.remember) checkCookie(config.remember.cookie);
   return { ...config, place: placeOf(raw) };
-}
-
-/** Kong puts it beside the fields (kong-protocol.md B.3). */
-function placeOf(raw: object): Place {
-  const known = raw as Readonly<Record<string, unknown>>;
-  const { route_id: route, plugin_instance_name: name, __plugin_id: id } = known;
-  const instance = name ?? id;
-  return {
-    ...(typeof route === 'string' && { route }),
-    ...(typeof instance === 'string' && { instance }),
-  };
 }
 
 const OLD_NAMES = [

@@ -44,7 +44,7 @@ export class Host {
     this.plugin = plugin;
     this.log = log;
     this.deadline = deadline;
-    this.instances = new Instances(plugin);
+    this.instances = new Instances(plugin, log);
   }
 
   get running(): number {

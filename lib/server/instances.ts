@@ -1,6 +1,9 @@
 import { randomBytes, randomInt } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
+import type { Place } from '../events.ts';
+import type { Log } from '../log.ts';
 import type { Instance } from '../pdk.ts';
+import { placeOf } from '../place.ts';
 import type { HostedPlugin } from './host.ts';
 
 /** A string over MessagePack, an int32 other than 0 over ProtoBuf. */
@@ -22,15 +25,22 @@ const MAX_INT32 = 0x7fffffff;
  */
 export class Instances {
   readonly #plugin: HostedPlugin;
+  readonly #log: Log;
   readonly #byId = new LRUCache<InstanceId, Instance>({
     max: MAX_INSTANCES,
     dispose: (instance) => instance.close?.(),
   });
   readonly #prefix = randomBytes(12).toString('base64url');
   #count = 0;
+  /**
+   * Counted from a random number: of two processes the runs hardly ever meet, while ids drawn one by one would, once
+   * there are thousands.
+   */
+  #lastInt32 = randomInt(1, MAX_INT32);
 
-  constructor(plugin: HostedPlugin) {
+  constructor(plugin: HostedPlugin, log: Log) {
     this.#plugin = plugin;
+    this.#log = log;
   }
 
   get size(): number {
@@ -39,13 +49,25 @@ export class Instances {
 
   /**
    * Starts an instance from Kong's JSON text. Throws what `create` throws, and on text that is no
-   * configuration.
+   * configuration; over ProtoBuf Kong is not told why, so the log says it.
    */
   start(config: Uint8Array, kind: 'string' | 'int32'): InstanceId {
-    const instance = this.#plugin.create(parseConfig(config));
+    const instance = this.#create(config);
     const id = kind === 'string' ? this.#nextString() : this.#nextInt32();
     this.#byId.set(id, instance);
     return id;
+  }
+
+  #create(config: Uint8Array): Instance {
+    let place: Place = {};
+    try {
+      const parsed = parseConfig(config);
+      place = placeOf(parsed);
+      return this.#plugin.create(parsed);
+    } catch (err) {
+      this.#log.error({ event: 'instance-refused', ...place, err }, 'refused a configuration');
+      throw err;
+    }
   }
 
   get(id: unknown): Instance | undefined {
@@ -62,10 +84,9 @@ export class Instances {
   }
 
   #nextInt32(): number {
-    for (;;) {
-      const id = randomInt(1, MAX_INT32);
-      if (!this.#byId.has(id)) return id;
-    }
+    do this.#lastInt32 = this.#lastInt32 < MAX_INT32 ? this.#lastInt32 + 1 : 1;
+    while (this.#byId.has(this.#lastInt32));
+    return this.#lastInt32;
   }
 }
 

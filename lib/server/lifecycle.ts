@@ -43,7 +43,7 @@ export function endWhenDone(server: RunningServer, { log, parent }: LifecycleOpt
     server.hasten();
     stop(reason, code);
   };
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
     // The second one is somebody who does not want to wait.
     process.on(signal, () => (isHastened ? process.exit(1) : stopSoon(signal, 0)));
   }

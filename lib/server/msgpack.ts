@@ -165,7 +165,7 @@ class Connection {
 
   #startInstance(id: number, argument: unknown): void {
     const { Name, Config } = isMap(argument) ? argument : {};
-    const { plugin, instances, log } = this.#host;
+    const { plugin, instances } = this.#host;
     if (Name !== plugin.name || typeof Config !== 'string') {
       return this.#fail(id, `this server runs ${plugin.name} only`);
     }
@@ -173,7 +173,6 @@ class Connection {
       const instanceId = instances.start(Buffer.from(Config, 'latin1'), 'string');
       this.#answer(id, { Name: plugin.name, Id: instanceId });
     } catch (err) {
-      log.error({ event: 'instance-refused', err }, 'refused a configuration');
       this.#fail(id, bytes(err instanceof Error ? err.message : String(err)));
     }
   }

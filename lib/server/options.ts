@@ -69,13 +69,15 @@ export function parseOptions(
       help: { type: 'boolean', default: false },
     },
   });
+  const command = commandOf(values);
   return {
-    command: commandOf(values),
+    command,
     protocol: oneOf(CHOICES, values.protocol, '--protocol'),
     socket: values.socket ?? join(values.prefix, SOCKET_NAME),
     logLevel: oneOf(LOG_LEVELS, values['log-level'], '--log-level'),
     detached: values.detached,
-    endpoint: endpointOptions(values, env),
+    // Kong does not start without the dump, which has no use for an endpoint.
+    endpoint: command === 'serve' ? endpointOptions(values, env) : undefined,
   };
 }
 

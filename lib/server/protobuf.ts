@@ -155,13 +155,18 @@ class Connection {
       if (reader.field === 1) name = reader.text();
       else if (reader.field === 2) config = reader.bytes();
     }
+    if (name !== plugin.name) {
+      log.error(
+        { event: 'refused', reason: `this server runs ${plugin.name} only` },
+        'refused a call',
+      );
+      return void this.#socket.end();
+    }
     try {
-      if (name !== plugin.name) throw new Error(`this server runs ${plugin.name} only`);
       const id = instances.start(config, 'int32') as number;
       this.send(encodeStarted(sequence, plugin.name, id));
-    } catch (err) {
-      log.error({ event: 'instance-refused', err }, 'refused a configuration');
-      this.#socket.end();
+    } catch {
+      this.#socket.end(); // the log has it
     }
   }
 

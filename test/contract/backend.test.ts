@@ -5,6 +5,7 @@ import { openBackend, openBackends } from '../../lib/backend.ts';
 import type { Backend } from '../../lib/backend.ts';
 import { parseConfig } from '../../lib/config.ts';
 import { openDatabase } from '../../lib/database.ts';
+import { createLog } from '../../lib/log.ts';
 import { plugin } from '../../lib/plugin.ts';
 import { Instances } from '../../lib/server/instances.ts';
 import { openCutOffs, openServerStorage } from '../../lib/server-storage.ts';
@@ -76,7 +77,7 @@ test('an instance that Kong closes uses its database no more', async () => {
   const settings = parseConfig(config).postgres;
   assert.ok(settings);
   const backend = openBackend(openDatabase(settings), { grace: 20, pruneInterval: 3600_000 });
-  const instances = new Instances(plugin);
+  const instances = new Instances(plugin, createLog('silent'));
   const start = () => instances.start(Buffer.from(JSON.stringify(config)), 'int32');
   const [one, two] = [start(), start()];
   instances.close(one);

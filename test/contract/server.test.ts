@@ -11,24 +11,25 @@ import { isCall, KongConnection } from './server-kong.ts';
 import type { StepData } from './server-kong.ts';
 import { ServerProcess } from './server-process.ts';
 
-test('a server without environment serves, says nothing on stdout, and ends at SIGTERM', async (t) => {
-  const path = socketPath(t);
-  const server = await ServerProcess.serve(t, path);
-  assert.equal(statSync(path).mode & 0o777, 0o600);
-  const kong = await KongConnection.open(path);
-  const id = await kong.start({ behaviour: 'echo' });
-  const calls = await kong.request(id, { 'kong.nginx.get_var': 'a=b' });
-  assert.deepEqual(calls.at(-1), { Method: 'kong.response.set_header', Args: ['X-Echo', 'a=b'] });
-  server.child.kill('SIGTERM');
-  assert.deepEqual(await server.exit, { code: 0, signal: null });
-  assert.equal(server.stdout, '');
-  assert.deepEqual(
-    server.log.map(({ event }) => event),
-    ['listening', 'stopping', 'stopped'],
-  );
-  assert.deepEqual(readdirSync(dirname(path)), []);
-  await kong.close();
-});
+for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const)
+  test(`a server without environment serves, says nothing on stdout, and ends at ${signal}`, async (t) => {
+    const path = socketPath(t);
+    const server = await ServerProcess.serve(t, path);
+    assert.equal(statSync(path).mode & 0o777, 0o600);
+    const kong = await KongConnection.open(path);
+    const id = await kong.start({ behaviour: 'echo' });
+    const calls = await kong.request(id, { 'kong.nginx.get_var': 'a=b' });
+    assert.deepEqual(calls.at(-1), { Method: 'kong.response.set_header', Args: ['X-Echo', 'a=b'] });
+    server.child.kill(signal);
+    assert.deepEqual(await server.exit, { code: 0, signal: null });
+    assert.equal(server.stdout, '');
+    assert.deepEqual(
+      server.log.map(({ event }) => event),
+      ['listening', 'stopping', 'stopped'],
+    );
+    assert.deepEqual(readdirSync(dirname(path)), []);
+    await kong.close();
+  });
 
 test('SIGTERM finishes the running request and takes no new connection', async (t) => {
   const path = socketPath(t);

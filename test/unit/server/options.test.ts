@@ -32,6 +32,13 @@ test('help comes before version, version before the dump', () => {
   assert.match(USAGE, /--detached/);
 });
 
+test('only who serves needs a sound endpoint: without the dump Kong does not start', () => {
+  const env = { SESSION_GUARD_HTTP: '9114' };
+  for (const argument of ['-dump', '--version', '--help'])
+    assert.equal(parseOptions([argument], env).endpoint, undefined);
+  assert.throws(() => parseOptions([], env), /SESSION_GUARD_HTTP must be an IP address/);
+});
+
 const WRONG: [argv: string[], message: RegExp][] = [
   [['--sokcet', '/x'], /--sokcet/],
   [['serve'], /serve/],
