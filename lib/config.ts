@@ -1,4 +1,5 @@
 import { checkCookie } from './cookie.ts';
+import { isChunkName } from './cookie.ts';
 import { SessionError } from './errors.ts';
 import type { Place } from './events.ts';
 import { FIELDS } from './fields.ts';
@@ -151,7 +152,8 @@ function withOldNames(values: Values): Values {
   };
 }
 
-const ms = (seconds: number): number => Math.round(seconds * 1000);
+/** 0 switches most limits off, so nothing else may become 0. */
+const ms = (seconds: number): number => (seconds > 0 ? Math.max(1, Math.round(seconds * 1000)) : 0);
 
 function toConfig(values: Values, oldNames: readonly string[]): Omit<Config, 'place'> {
   const storage = values.storage === 'cookie' ? 'cookie' : 'kong';
@@ -162,7 +164,7 @@ function toConfig(values: Values, oldNames: readonly string[]): Omit<Config, 'pl
   const cookie = toCookie(values, 'cookie_name');
   const realm = (name: string) => [name, storage, postgres?.schema ?? ''].join(' ');
   const timeouts = toTimeouts(values);
-  const touchInterval = ms(values.touch_interval ?? defaultTouchInterval(values.idling_timeout));
+  const touchInterval = toTouchInterval(values);
   const idleFor = timeouts.idling > 0 ? timeouts.idling + touchInterval + WRITING : 0;
   return {
     secrets: toSecrets(values),
@@ -228,9 +230,13 @@ const lifetimeOf = ({ rolling, absolute }: Timeouts): Lifetime => ({ rolling, ab
 /** What a use may take to be written once the touch interval has passed (touches.ts), in milliseconds. */
 const WRITING = 2000;
 
-/** Without an idle limit the last use is only information: once a minute will do. */
-const defaultTouchInterval = (idling: number): number =>
-  idling > 0 ? Math.min(60, idling / 4) : 60;
+/**
+ * Milliseconds. Who uses a session all the time must not look idle between two writes of it: four fit into the idle
+ * time. Without one the last use is only information, and once a minute will do.
+ */
+function toTouchInterval({ touch_interval = 60, idling_timeout: idling }: Values): number {
+  return ms(idling > 0 ? Math.min(touch_interval, idling / 4) : touch_interval);
+}
 
 function toCookie(
   values: Values,
@@ -283,8 +289,17 @@ function toRemember(
   session: CookieSettings,
 ): RememberSettings {
   const cookie = toCookie(values, 'remember_cookie_name');
-  if (values.remember_cookie_name === values.cookie_name) {
-    refuse('remember_cookie_name', 'must differ from cookie_name');
+  if (cookie.name === session.name) refuse('remember_cookie_name', 'must differ from cookie_name');
+  const names = [cookie.name, session.name] as const;
+  if (
+    values.storage === 'cookie' &&
+    (isChunkName(...names) || isChunkName(session.name, cookie.name))
+  ) {
+    const reason = 'a session that is too large for one cookie goes on in name2 to name9';
+    refuse(
+      'remember_cookie_name',
+      `must not be cookie_name and a digit, nor the reverse: ${reason}`,
+    );
   }
   const rolling = values.remember_rolling_timeout;
   const timeouts = {
@@ -294,7 +309,8 @@ function toRemember(
     stale: main.stale,
     renew: 0,
   };
-  const maxAge = Math.floor(rolling === 0 ? LONGEST_COOKIE : Math.min(rolling, LONGEST_COOKIE));
+  // Max-Age has no fractions, and 0 would delete the cookie.
+  const maxAge = Math.ceil(rolling === 0 ? LONGEST_COOKIE : Math.min(rolling, LONGEST_COOKIE));
   return {
     cookie: { ...cookie, maxAge },
     // Routes that share the name of the persistent cookie and no more, as they do by default, have nothing in common.

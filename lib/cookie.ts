@@ -188,6 +188,10 @@ function numberOf(candidate: string, name: string): number {
   return digit >= 2 && digit <= MAX_CHUNKS ? digit : Infinity;
 }
 
+/** Whether a cookie of this name could be a chunk of the other. */
+export const isChunkName = (candidate: string, name: string): boolean =>
+  numberOf(candidate, name) !== Infinity;
+
 /** The chunks by their number; of several with one number the first. */
 function firstChunks(pairs: readonly Pair[], name: string): Map<number, string> {
   const chunks = new Map<number, string>();

@@ -274,7 +274,7 @@ export const FIELDS = {
     type: 'number',
     between: [0.1, 3600],
     description:
-      'Seconds between two writes of the last use; default: a quarter of `idling_timeout`, at most 60.',
+      'Seconds between two writes of the last use, at most a quarter of `idling_timeout`; default: 60.',
   },
   cache_ttl: {
     type: 'number',

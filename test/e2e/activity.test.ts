@@ -35,6 +35,18 @@ describe('what a use of a session means', { concurrency: 16 }, () => {
       assert.ok(sent <= most, `${sent} cookies in ${clock.elapsed} s`);
     });
 
+    test(`S-027 ${storage}: whoever is active stays in, however seldom uses are to be written`, async () => {
+      const site = await scene.setUp({ storage, idling_timeout: 4, touch_interval: 3600 });
+      const { browser } = await site.signIn(scene.alice);
+      const clock = new Clock();
+      for (let step = 1; step <= 7; step++) {
+        await clock.at(step);
+        assertOk(await browser.get(), scene.alice, `after ${step} s`);
+      }
+      await clock.at(12.5);
+      assertDenied(await browser.get());
+    });
+
     for (const [name, config, poll] of [
       ['path', { idle_exempt_paths: ['/poll', '/live/'] }, { path: '/poll?x=1' }],
       ['header', { idle_exempt_header: 'X-Background' }, { headers: { 'x-background': '1' } }],

@@ -51,6 +51,14 @@ test('the defaults are those of the bundled plugin', () => {
 test('what depends on other fields', () => {
   assert.equal(parse({ idling_timeout: 8 }).touchInterval, 2000);
   assert.equal(parse({ idling_timeout: 0 }).touchInterval, 60_000);
+  assert.equal(parse({ touch_interval: 5 }).touchInterval, 5000);
+  assert.equal(
+    parse({ touch_interval: 1800 }).touchInterval,
+    225_000,
+    'nobody is out while active',
+  );
+  assert.equal(parse({ touch_interval: 1800, idling_timeout: 0 }).touchInterval, 1_800_000);
+  assert.equal(parse({ touch_interval: 1800, cookie_idletime: 8 }).touchInterval, 2000);
   assert.equal(parse({ stale_ttl: 2 }).cacheTtl, 2000);
   assert.equal(parse({ rolling_timeout: 8 }).timeouts.renew, 2000);
   assert.equal(parse({ cookie_same_site: 'None', cookie_secure: false }).cookie.secure, true);
@@ -93,6 +101,32 @@ test('the persistent cookie', () => {
   assert.notEqual(remember?.realm, parse().realm);
   const other = parse({ remember: true, cookie_name: 'other' }).remember;
   assert.notEqual(other?.realm, remember?.realm, 'the default name is shared, the cookie is not');
+});
+
+test('a duration that is not 0 does not become 0, which would mean never', () => {
+  const { timeouts, remember, consumerTtl } = parse({
+    idling_timeout: 0.0004,
+    rolling_timeout: 0.0004,
+    absolute_timeout: 0.0004,
+    remember: true,
+    remember_rolling_timeout: 0.0004,
+    remember_absolute_timeout: 0.0004,
+  });
+  const { idling, rolling, absolute } = timeouts;
+  assert.deepEqual([idling, rolling, absolute], [1, 1, 1]);
+  assert.deepEqual(remember?.lifetime, { rolling: 1, absolute: 1 });
+  assert.equal(remember?.cookie.maxAge, 1, '0 would delete the cookie');
+  assert.equal(consumerTtl, 30_000);
+  assert.equal(parse({ idling_timeout: 1.1 }).timeouts.idling, 1100);
+});
+
+test('names next to one another are those of chunks where sessions live in cookies, and only there', () => {
+  const next = { remember: true, remember_cookie_name: 'session2' };
+  assert.equal(parse({ ...next, storage: 'kong', postgres }).remember?.cookie.name, 'session2');
+  for (const remember_cookie_name of ['session1', 'session10', 'Session2', 'session-2']) {
+    const { remember } = parse({ remember: true, remember_cookie_name });
+    assert.equal(remember?.cookie.name, remember_cookie_name);
+  }
 });
 
 test('a prefix goes before both names and forces Secure', () => {
@@ -179,6 +213,8 @@ test('each refusal names the field', () => {
     [{ secret_fallbacks: [SECRET, 'a'.repeat(40)] }, /^config\.secret_fallbacks\[2\]: is too/],
     [{ secret_fallbacks: [''] }, /^config\.secret_fallbacks\[1\]: is empty/],
     [{ remember: true, remember_cookie_name: 'session' }, /^config\.remember_cookie_name: /],
+    [{ remember: true, remember_cookie_name: 'session2' }, /^config\.remember_cookie_name: /],
+    [{ remember: true, cookie_name: 'remember9' }, /^config\.remember_cookie_name: /],
     [{ logout_redirect_uri: '//evil.test' }, /^config\.logout_redirect_uri: /],
     [{ logout_redirect_uri: 'javascript:x' }, /^config\.logout_redirect_uri: /],
     [{ logout_redirect_uri: '/bye/ü' }, /^config\.logout_redirect_uri: .*percent-encoded/],
