@@ -3,6 +3,7 @@ import type { Config } from './config.ts';
 import type { Consumer } from './consumers.ts';
 import type { Pdk, PdkCall } from './pdk.ts';
 import type { Request, RequestBody, RequestLine, Trait, Traits } from './request.ts';
+import { parseRequestLine } from './request-line.ts';
 
 /** What is frozen is encoded once (lib/server/protobuf-calls.ts). */
 const constant = (...parts: PdkCall): PdkCall => Object.freeze(parts);
@@ -145,7 +146,7 @@ class KongRequest implements Request {
   }
 
   async line(): Promise<RequestLine> {
-    return parseLine(await this.#ask(REQUEST_LINE));
+    return parseRequestLine(text(await this.#ask(REQUEST_LINE)) ?? '');
   }
 
   /** Chunked bodies have no length to go by and are left alone. */
@@ -153,7 +154,9 @@ class KongRequest implements Request {
     const type = (await this.#header('content-type')) ?? '';
     const size = Number((await this.#header('content-length')) ?? 0);
     if (!(size > 0 && size <= MAX_BODY)) return undefined;
-    // 0: read back also what a smaller client_body_buffer_size has spilled into a file (Kong ≥ 3.9).
+    // 0: over MessagePack Kong ≥ 3.9 reads back also what a smaller client_body_buffer_size has spilled into a file.
+    // ProtoBuf's GetRawBody takes no argument and answers with the file's name: such a body is none
+    // (kong/include/kong/pluginsocket.proto).
     const [body] = await this.#pdk.read([['kong.request.get_raw_body', 0]]);
     return body instanceof Uint8Array ? { type, bytes: body } : undefined;
   }
@@ -170,7 +173,16 @@ class KongRequest implements Request {
   }
 
   async hasHeader(name: string): Promise<boolean> {
-    return (await this.#header(name)) !== undefined;
+    const headers = this.#headers ?? (await this.#everyHeader());
+    if (headers) return Object.hasOwn(headers, name.toLowerCase());
+    return typeof (await this.#ask(header(name))) === 'string';
+  }
+
+  /** In ProtoBuf's answer about one header an empty one looks like none; in that about all it has its name. */
+  async #everyHeader(): Promise<HeaderMap | undefined> {
+    if (!this.#pdk.pipelined) return undefined;
+    const [answer] = await this.#pdk.read([HEADERS]);
+    return headersIn(answer);
   }
 
   async groups(): Promise<readonly string[] | undefined> {
@@ -223,18 +235,10 @@ class KongRequest implements Request {
   }
 
   #know(answer: unknown): void {
-    if (typeof answer !== 'object' || answer === null) return;
-    const headers = answer as HeaderMap;
-    const spoken: string[] = [];
-    let lines = 0;
-    for (const name in headers) {
-      const value = headers[name];
-      lines += typeof value === 'string' ? 1 : (value?.length ?? 0);
-      if (speaks(name)) spoken.push(name);
-    }
-    if (lines >= MAX_LINES) return;
+    const headers = headersIn(answer);
+    if (headers === undefined) return;
     this.#headers = headers;
-    this.#spoken = spoken;
+    this.#spoken = Object.keys(headers).filter(speaks);
     const cookie = headers['cookie'] ?? '';
     this.#cookies = typeof cookie === 'string' ? cookie : cookie.join('; ');
   }
@@ -249,6 +253,18 @@ class KongRequest implements Request {
     // A client that claims something is believed to claim everything.
     this.#spoken = claimed === '' ? SPOKEN_BY_KONG : undefined;
   }
+}
+
+/** All headers; `undefined` where there are more than Kong hands out. */
+function headersIn(answer: unknown): HeaderMap | undefined {
+  if (typeof answer !== 'object' || answer === null) return undefined;
+  const headers = answer as HeaderMap;
+  let lines = 0;
+  for (const name in headers) {
+    const value = headers[name];
+    lines += Array.isArray(value) ? value.length : 1;
+  }
+  return lines < MAX_LINES ? headers : undefined;
 }
 
 /** Absent and empty are one: ProtoBuf cannot tell them apart. */
@@ -277,13 +293,4 @@ function consumerOf(value: unknown): Consumer | undefined {
     ...(username !== undefined && { username }),
     ...(customId !== undefined && { customId }),
   };
-}
-
-/** `GET /path?query HTTP/1.1`, as nginx received it. */
-function parseLine(value: unknown): RequestLine {
-  const [, method = '', target = ''] = /^(\S+) (\S+)/.exec(text(value) ?? '') ?? [];
-  const [beforeFragment = ''] = target.split('#', 1);
-  const mark = beforeFragment.indexOf('?');
-  if (mark === -1) return { method, path: beforeFragment, query: '' };
-  return { method, path: beforeFragment.slice(0, mark), query: beforeFragment.slice(mark + 1) };
 }

@@ -50,6 +50,7 @@ describe('what a use of a session means', { concurrency: 16 }, () => {
     for (const [name, config, poll] of [
       ['path', { idle_exempt_paths: ['/poll', '/live/'] }, { path: '/poll?x=1' }],
       ['header', { idle_exempt_header: 'X-Background' }, { headers: { 'x-background': '1' } }],
+      ['empty header', { idle_exempt_header: 'X-Background' }, { headers: { 'x-background': '' } }],
     ] as const) {
       test(`idle_exempt ${storage}: polling by ${name} is answered and prolongs nothing`, async () => {
         const site = await scene.setUp({ storage, idling_timeout: 4, ...config });
