@@ -19,7 +19,8 @@ const GROUP_HEADERS = ['X-Authenticated-Groups', 'X-Consumer-Groups'];
 /** What only we tell, so that a client's own never passes for ours (D11). */
 const SESSION_HEADERS = TOLD.map(headerOf);
 
-const EVERY_HEADER = [
+/** nginx/session-guard.conf names the same. */
+export const EVERY_HEADER: readonly string[] = [
   ...CONSUMER_HEADERS,
   ...AUTHENTICATED_HEADERS,
   ...GROUP_HEADERS,

@@ -1,6 +1,13 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { BESIDE_CREDENTIAL, FOR_ANONYMOUS, FOR_ANYBODY, speaks } from '../../lib/clearing.ts';
+import {
+  BESIDE_CREDENTIAL,
+  EVERY_HEADER,
+  FOR_ANONYMOUS,
+  FOR_ANYBODY,
+  speaks,
+} from '../../lib/clearing.ts';
 
 test('every spelling that folds into an identity header speaks, and nothing else', () => {
   for (const name of [
@@ -43,4 +50,14 @@ test('of unknown headers every one is cleared in every spelling', () => {
   const beside = BESIDE_CREDENTIAL.beside({}, undefined);
   assert.equal(beside['X-Consumer-ID'], undefined, "Kong's own stays");
   assert.deepEqual(beside['X_Consumer-ID'], []);
+});
+
+test('the nginx include looks at every header that is cleared, and at no other', () => {
+  const include = readFileSync(new URL('../../nginx/session-guard.conf', import.meta.url), 'utf8');
+  const [, names = ''] =
+    /^set \$session_guard "1 \$request\\n((?:\$http_\w+)+)\\n\$http_cookie";$/m.exec(include) ?? [];
+  assert.deepEqual(
+    names.split('$http_').slice(1).toSorted(),
+    EVERY_HEADER.map((name) => name.toLowerCase().replaceAll('-', '_')).toSorted(),
+  );
 });
