@@ -3,6 +3,7 @@ import type { Backend } from './backend.ts';
 import type { LogLine } from './bus.ts';
 import { events } from './events.ts';
 import type { EventCode, Place, SessionEvent } from './events.ts';
+import { repetitionOf, Repetitions } from './repetitions.ts';
 
 /** Which events are kept, and whose doing they are. */
 const KEPT: { readonly [code in EventCode]?: Actor } = {
@@ -129,6 +130,7 @@ export class Audit {
 }
 
 const audits = new WeakMap<Place, Audit>();
+const repetitions = new Repetitions();
 let isListening = false;
 
 /** Keeps what happens under one configuration. `retention` in milliseconds. */
@@ -139,10 +141,13 @@ export function openAudit(backend: Backend, place: Place, retention: number): vo
   isListening = true;
 }
 
-function keep({ code, session, at, reason }: SessionEvent): void {
+function keep(event: SessionEvent): void {
+  const { code, session, at, reason } = event;
   const actor = KEPT[code];
   const audit = at && audits.get(at);
   if (actor === undefined || audit === undefined) return;
+  const name = repetitionOf(code, event);
+  if (name !== undefined && repetitions.next(name) === undefined) return;
   const { handle, family, consumerId, audience } = session ?? {};
   audit.note({
     event: code,

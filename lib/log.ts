@@ -3,6 +3,7 @@ import { pino } from 'pino';
 import type { DestinationStream, Logger } from 'pino';
 import { events } from './events.ts';
 import type { EventCode, SessionEvent } from './events.ts';
+import { repetitionOf, Repetitions } from './repetitions.ts';
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent';
 
@@ -92,24 +93,25 @@ const PAUSE_MS = 1000;
 
 /**
  * Writes the plugin's events to the log, one line each. Those that concern no session in particular
- * come with every request of an outage: of these one a second is written for each code, with the
- * number of those left out before it.
+ * come with every request of an outage: of these one a second is written for each code. Of what one
+ * client can repeat at will with a session it is one a minute. With the next line comes the number of
+ * those left out.
  */
 export function logEvents(to: Log): void {
-  const last = new Map<EventCode, { at: number; omitted: number }>();
+  const repetitions = new Repetitions();
   events.subscribe((message) => {
-    const { code, session, at, reason } = message as SessionEvent;
+    const event = message as SessionEvent;
+    const { code, session, at, reason } = event;
+    const omitted = session ? omittedOf(repetitions, event) : repetitions.next(code, PAUSE_MS);
+    if (omitted === undefined) return;
     const fields = { event: code, handle: session?.handle, ...at, reason };
-    if (session !== undefined) return to[LEVELS[code]](fields, code);
-    const now = performance.now();
-    const previous = last.get(code);
-    if (previous && now - previous.at < PAUSE_MS) {
-      previous.omitted += 1;
-      return;
-    }
-    last.set(code, { at: now, omitted: 0 });
-    to[LEVELS[code]]({ ...fields, ...(previous?.omitted && { omitted: previous.omitted }) }, code);
+    to[LEVELS[code]]({ ...fields, ...(omitted > 0 && { omitted }) }, code);
   });
+}
+
+function omittedOf(repetitions: Repetitions, event: SessionEvent): number | undefined {
+  const name = repetitionOf(event.code, event);
+  return name === undefined ? 0 : repetitions.next(name);
 }
 
 /** Which lines of the storage somebody should look at; the others are only told. */

@@ -64,6 +64,34 @@ test('events under a configuration with an audit are kept, written together, and
   );
 });
 
+test('what a client can repeat with one session is kept once a minute', async (t) => {
+  const node = openNode(url);
+  t.after(() => node.close());
+  const at = {};
+  openAudit(node.backend, at, 60_000);
+  const [one, other] = [newSession({ consumerId: 'c-flood' }), newSession()];
+  let clock = performance.now();
+  t.mock.method(performance, 'now', () => clock);
+  const flood = () => {
+    for (let i = 0; i < 1000; i++) report('session_bound_elsewhere', { session: one, at });
+  };
+  flood();
+  report('session_replayed', { session: one, at });
+  report('session_bound_elsewhere', { session: other, at });
+  clock += 60_001;
+  flood();
+  t.mock.restoreAll();
+  await node.backend.openAudit(60_000).flush();
+  const kept = await new AuditTable(node.database).read({ consumerId: 'c-flood', limit: 100 });
+  assert.deepEqual(kept.map(({ event }) => event).toSorted(), [
+    'session_bound_elsewhere',
+    'session_bound_elsewhere',
+    'session_replayed',
+  ]);
+  const others = await new AuditTable(node.database).read({ handle: other.handle, limit: 2 });
+  assert.equal(others.length, 1);
+});
+
 test('a revocation by an operator is kept with its reason', async (t) => {
   const node = openNode(url);
   t.after(() => node.close());

@@ -70,6 +70,36 @@ test('every event of a session is a line; one that concerns none is not repeated
   );
 });
 
+test('what a client can repeat with one session is a line a minute, with the number of those left out', (t) => {
+  let clock = 100_000;
+  t.mock.method(performance, 'now', () => clock);
+  const { log, lines } = memoryLog();
+  logEvents(log);
+  const repeat = () => {
+    for (let i = 0; i < 4; i++) report('session_bound_elsewhere', { session: { handle: 'h' } });
+  };
+  repeat();
+  report('session_bound_elsewhere', { session: { handle: 'other' } });
+  for (let i = 0; i < 2; i++) report('session_limit', { session: { consumerId: 'c' } });
+  for (let i = 0; i < 2; i++) report('session_ended', { session: { handle: 'h' } });
+  clock += 59_999;
+  repeat();
+  clock += 1;
+  repeat();
+  const seen = lines.map((line) => JSON.parse(line) as Record<string, unknown>);
+  assert.deepEqual(
+    seen.map(({ event, handle, omitted }) => [event, handle, omitted]),
+    [
+      ['session_bound_elsewhere', 'h', undefined],
+      ['session_bound_elsewhere', 'other', undefined],
+      ['session_limit', undefined, undefined],
+      ['session_ended', 'h', undefined],
+      ['session_ended', 'h', undefined],
+      ['session_bound_elsewhere', 'h', 7],
+    ],
+  );
+});
+
 test('a line tells the route and the instance, and of a session its handle alone', () => {
   const { log, lines } = memoryLog();
   logEvents(log);
