@@ -10,6 +10,8 @@ const lua = ['luajit', 'lua5.1', 'lua5.4', 'lua'].find(
   (name) => spawnSync(name, ['-v']).error === undefined,
 );
 const skip = lua === undefined && 'no Lua on this machine';
+if (skip !== false && process.env['CI'] === 'true')
+  throw new Error(`${skip}: apt-get install luajit`);
 if (skip !== false) console.log(`SKIPPED: ${skip}`);
 
 /** Prints a Lua value as JSON: a table with a first element is a list, `ngx.null` is null. */
