@@ -10,7 +10,7 @@ export const EVENT_CODES = [
   'renewal_lost', // another request had raised it already
   'predecessor_used', // in its grace, after a renewal
   'session_ended', // by logout
-  'session_replaced', // by the sign-in of somebody else in the same browser
+  'session_replaced', // by a sign-in in the same browser, of whomever
   'session_expired',
   'session_replayed',
   'session_restored', // by the persistent cookie

@@ -12,7 +12,7 @@ export interface Revocation {
 /** What nodes tell each other: a revocation, `reload` whatever is cached, `schema`: the tables have changed. */
 export type Notice = Revocation | 'reload' | 'schema';
 
-/** The payload of a NOTIFY, `kind before target`. The statement `cut` in store.ts writes the same form. */
+/** The payload of a NOTIFY, `kind before target`. The statement `cut` in statements.ts writes the same form. */
 export const encodeNotice = ({ kind, before, target }: Revocation): string =>
   `${kind} ${before} ${encodeText(target)}`;
 

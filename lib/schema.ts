@@ -4,7 +4,10 @@ import type { ArrayField, Field, FieldTable, Pattern } from './field.ts';
 
 export const NAME = 'session-guard';
 export const VERSION = '0.1.0';
-/** After every auth plugin (hmac-auth 1030 is the last), before ip-restriction 990, acl 950 and rate-limiting 910. */
+/**
+ * After every auth plugin (hmac-auth 1030 is the last; in Enterprise jwt-signer 1020 and saml 1010), before ip-restriction
+ * 990, acl 950 and rate-limiting 910.
+ */
 export const PRIORITY = 1005;
 export const PHASES = ['access'] as const;
 

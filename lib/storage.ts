@@ -59,8 +59,8 @@ export interface Use {
 }
 
 /**
- * Where sessions live. Every method that asks a database rejects with ERR_STORE_UNAVAILABLE within the
- * configured timeouts; nothing else is to be expected of them.
+ * Where sessions live. Every method that asks a database rejects within the configured timeouts: with
+ * ERR_STORE_UNAVAILABLE, or with ERR_SCHEMA where the tables are not those of this version; nothing else is to be expected.
  */
 export interface Storage {
   /** Now, in milliseconds, on the clock that wrote the sessions. */

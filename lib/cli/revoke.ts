@@ -8,7 +8,7 @@ import { isoTime, json, plural } from './format.ts';
 
 const help = `session-guard revoke <selection> [--dry-run | --yes] [options]
 
-Ends sessions. When it returns, no node accepts them: those that listen know at once, the others after cache_ttl.
+Ends sessions. Nodes that listen refuse them at once, one that cannot be told after cache_ttl at the latest.
 Counts first and asks. The selection is one of:
 
   <handle>                one sign-in

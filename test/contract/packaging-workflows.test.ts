@@ -14,6 +14,7 @@ interface Job {
   readonly 'runs-on': string;
   readonly 'timeout-minutes': number;
   readonly needs?: string | string[];
+  readonly permissions?: Record<string, string>;
   readonly strategy?: { matrix: Record<string, unknown> & { include?: Record<string, unknown>[] } };
   readonly steps: Step[];
 }
@@ -56,6 +57,13 @@ for (const name of names) {
         // An expression inside a script is code of whoever chose its value.
         if (run !== undefined) assert.doesNotMatch(run, /\$\{\{/);
       }
+    }
+  });
+
+  test(`${name}: where a job can sign, nothing of others runs at install time`, () => {
+    for (const [id, { permissions = {}, steps }] of Object.entries(workflow.jobs)) {
+      if (permissions['id-token'] === undefined) continue;
+      for (const { run = '' } of steps) assert.doesNotMatch(run, /npm ci(?! --ignore-scripts)/, id);
     }
   });
 
