@@ -110,7 +110,10 @@ function accepted(config: object): Table | undefined {
   return validate(SCHEMA, filled) === undefined ? (filled['config'] as Table) : undefined;
 }
 
-/** The one rule that Lua's patterns cannot say. */
+/**
+ * What Lua's patterns cannot say of a secret. Two more rules are the parser's alone and not met by these pieces: that
+ * one name is no chunk of the other (`session2`), and that a database URL can be taken apart.
+ */
 const isTooSimple = (config: { secret?: unknown; secret_fallbacks?: unknown }): boolean =>
   [config.secret, config.secret_fallbacks]
     .flat()
