@@ -150,9 +150,14 @@ export class Backend {
     return this.#cut({ kind: 'family', target: family }, until);
   }
 
-  /** Ends all sessions of a consumer that exist now; those in cookies too, as far as they end before `until`. */
-  async endConsumer(consumerId: string, until = Infinity): Promise<void> {
-    await this.#cut({ kind: 'consumer', target: consumerId }, until);
+  /** Ends the sessions in cookies that a user (notice.ts) has now; `until` as above. */
+  endCookiesOf(user: string, until: number): Promise<void> {
+    return this.#cut({ kind: 'consumer', target: user }, until);
+  }
+
+  /** Ends all sessions of a consumer that exist now; those in cookies too. */
+  async endConsumer(consumerId: string): Promise<void> {
+    await this.#cut({ kind: 'consumer', target: consumerId }, Infinity);
     await this.#tidy(() => this.store.removeConsumer(consumerId));
   }
 

@@ -20,8 +20,8 @@ export interface CutOffs {
   load(session: Session): Promise<number>;
   /** Ends a family until none of its cookies can be alive any more. */
   add(session: Session): Promise<void>;
-  /** Ends all sessions that the consumer has now. */
-  addConsumer(consumerId: string): Promise<void>;
+  /** Ends all sessions that the consumer has now within the audience and realm. */
+  addUser(whose: Whose): Promise<void>;
 }
 
 /** Clocks of nodes differ a little; a session from further in the future was not made by one of them. */
@@ -108,12 +108,10 @@ export class CookieStorage implements Storage {
   }
 
   /** The current session ends with the others: a cut-off knows moments, not sessions. */
-  async endOthers(
-    { consumerId, current }: Whose,
-    exceptFamily: string | undefined,
-  ): Promise<Ended> {
+  async endOthers(whose: Whose, exceptFamily: string | undefined): Promise<Ended> {
+    const { current } = whose;
     if (this.#cutOffs) {
-      await this.#cutOffs.addConsumer(consumerId);
+      await this.#cutOffs.addUser(whose);
       return { current: current !== undefined };
     }
     const isEnded = current !== undefined && current.family !== exceptFamily;

@@ -2,7 +2,7 @@ import type { Backend } from './backend.ts';
 import type { CutOffs } from './cookie-storage.ts';
 import type { Session } from './session.ts';
 import { longestLife } from './storage.ts';
-import type { Lifetime } from './storage.ts';
+import type { Lifetime, Whose } from './storage.ts';
 
 /** Whose sessions a configuration's cut-offs end, and how long its cookies may live: session and persistent. */
 export interface CutOffScope {
@@ -46,7 +46,7 @@ export class CachedCutOffs implements CutOffs {
   }
 
   peek(session: Session): number | undefined {
-    const known = this.#backend.cutOffs.peek(keyOf(session), this.#cacheTtl);
+    const known = this.#backend.cutOffs.peek(this.#keyOf(session), this.#cacheTtl);
     return known === null ? Infinity : known?.endedBefore;
   }
 
@@ -54,27 +54,34 @@ export class CachedCutOffs implements CutOffs {
     const { readiness, cutOffs, store } = this.#backend;
     await readiness.ready();
     const { family, consumerId, credentialId } = session;
-    const known = await cutOffs.load(keyOf(session), '', async (onSent) => {
-      const endedBefore = await store.endedBefore(session, onSent);
+    const user = this.#userOf(session);
+    const known = await cutOffs.load(this.#keyOf(session), '', async (onSent) => {
+      const endedBefore = await store.endedBefore({ ...session, user }, onSent);
       // Whatever is revoked means this entry, however old the session is.
-      return { family, consumerId, credentialId, authenticatedAt: -Infinity, endedBefore };
+      return { family, consumerId, credentialId, user, authenticatedAt: -Infinity, endedBefore };
     });
     return known?.endedBefore ?? Infinity;
   }
 
   async add({ family }: Session): Promise<void> {
-    await this.#backend.endCookies(family, this.#until(longest.get(this.#realm) ?? Infinity));
+    await this.#backend.endCookies(family, this.#until());
   }
 
-  async addConsumer(consumerId: string): Promise<void> {
-    await this.#backend.endConsumer(consumerId, this.#until(Math.max(...longest.values())));
+  async addUser(whose: Whose): Promise<void> {
+    await this.#backend.endCookiesOf(this.#userOf(whose), this.#until());
+  }
+
+  /** The id of a consumer has no blanks, nor has an audience. The realm is the session's, also of a persistent cookie. */
+  #userOf({ consumerId, audience }: Pick<Whose, 'consumerId' | 'audience'>): string {
+    return `${consumerId} ${audience} ${this.#realm}`;
+  }
+
+  #keyOf(session: Session): string {
+    return `${session.family} ${session.credentialId ?? ''} ${this.#userOf(session)}`;
   }
 
   /** No copy is renewed after this, but the youngest may just have been. */
-  #until(life: number): number {
-    return this.now() + life + SKEW;
+  #until(): number {
+    return this.now() + (longest.get(this.#realm) ?? Infinity) + SKEW;
   }
 }
-
-const keyOf = ({ family, consumerId, credentialId = '' }: Session): string =>
-  `${family} ${consumerId} ${credentialId}`;

@@ -3,7 +3,7 @@ import { decodeText, encodeText } from './rows.ts';
 /** What is over: a whole family, or what was authenticated at `before` or earlier. */
 export interface Revocation {
   readonly kind: 'family' | 'consumer' | 'credential' | 'all';
-  /** The family's UUID, an id as in Session, '' for all. */
+  /** The family's UUID, an id as in Session, '' for all; of a consumer also a Revocable's `user`. */
   readonly target: string;
   /** Milliseconds since the epoch; Infinity for a family. */
   readonly before: number;
@@ -33,12 +33,14 @@ export interface Revocable {
   readonly consumerId: string;
   readonly credentialId: string | undefined;
   readonly authenticatedAt: number;
+  /** Of a session in a cookie: the consumer within one audience and realm (cutoffs.ts). */
+  readonly user?: string;
 }
 
 export function isRevokedBy(session: Revocable, { kind, target, before }: Revocation): boolean {
   if (session.authenticatedAt > before) return false;
   if (kind === 'family') return session.family === target;
-  if (kind === 'consumer') return session.consumerId === target;
+  if (kind === 'consumer') return session.consumerId === target || session.user === target;
   if (kind === 'credential') return session.credentialId === target;
   return true;
 }

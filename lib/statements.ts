@@ -219,7 +219,7 @@ export const SQL = {
   cutoffs: `select ${ms('max(c.ended_before)')} as ended_before,
     (extract(epoch from clock_timestamp()) * 1000)::float8 as now
   from :SCHEMA.cutoffs c
-  where (c.kind, c.target) in (('family', $1), ('consumer', $2), ('credential', $3), ('all', ''))`,
+  where (c.kind, c.target) in (('family', $1), ('consumer', $2), ('credential', $3), ('consumer', $4), ('all', ''))`,
 
   // Of each family the session that was used last, else its remember row.
   list: `select * from (

@@ -180,8 +180,8 @@ export class Store {
    * if nothing is cut off.
    */
   async endedBefore(session: Revocable, onSent: () => void): Promise<number> {
-    const { family, consumerId, credentialId } = session;
-    const values = [family, encodeText(consumerId), encodeText(credentialId ?? '')];
+    const { family, consumerId, credentialId = '', user = consumerId } = session;
+    const values = [family, ...[consumerId, credentialId, user].map(encodeText)];
     const answer = await this.#ask<{ ended_before: number | null; now: number }>(
       'cutoffs',
       values,

@@ -61,18 +61,30 @@ const isNear = (actual: number | undefined, expected: number) =>
 const YEAR = { rolling: 365 * DAY, absolute: 365 * DAY };
 const FOREVER = { rolling: 0, absolute: 0 };
 
-test('the end of a consumer reaches today’s cookies and rows, and is remembered for the longest of all routes', async () => {
+test('the end of all of a user reaches today’s cookies of the audience and realm, and nothing else', async () => {
   open('elsewhere', YEAR);
   const cutOffs = open('users', HOUR);
   const session = inCookie(5 * DAY, 20 * MINUTE);
-  const { consumerId } = session;
+  const { consumerId, audience } = session;
+  const remember = { ...session, kind: 'remember', realm: 'remember users' } as const;
   const row = await signIn(node, newSession({ consumerId }), HOUR);
-  await cutOffs.addConsumer(consumerId);
-  assert.ok((await cutOffs.load(session)) >= session.authenticatedAt);
-  assert.equal(await table.count(row.family), 0);
-  const time = await kept('consumer', consumerId);
-  assert.ok(isNear(time, 365 * DAY), `${time}`);
-  const later = await signIn(node, newSession({ consumerId }), HOUR);
+  const cases = [
+    [open('elsewhere', YEAR), session],
+    [cutOffs, { ...session, family: newSession().family, audience: 'other' }],
+    [cutOffs, { ...inCookie(5 * DAY, 0), audience }],
+  ] as const;
+  for (const [at, other] of cases) assert.equal(await at.load(other), -Infinity);
+  await cutOffs.addUser({ consumerId, audience, realm: 'users', idleFor: 0 });
+  for (const each of [session, remember]) {
+    assert.ok((await cutOffs.load(each)) >= session.authenticatedAt);
+  }
+  assert.equal(await table.count(row.family), 1);
+  for (const [at, other] of cases) {
+    assert.equal(await at.load(other), -Infinity);
+  }
+  const target = `${consumerId} ${audience} users`;
+  assert.ok(isNear(await kept('consumer', target), 90 * DAY));
+  const later = { ...inCookie(0, 0), consumerId, authenticatedAt: node.database.now() + 1 };
   assert.ok((await cutOffs.load(later)) < later.authenticatedAt);
 });
 

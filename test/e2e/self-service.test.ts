@@ -354,6 +354,26 @@ describe('users look after their own sessions', { concurrency: 8 }, () => {
     });
   }
 
+  test('storage cookie with postgres: what ends is of this audience and cookie name', async () => {
+    const person = await scene.person();
+    const config = { storage: 'cookie', postgres: scene.postgres, remember: true };
+    const elsewhere = [
+      await setUp({ ...config, audience: 'elsewhere' }),
+      await setUp({ ...config, cookie_name: 'elsewhere' }),
+      await setUp({ ...config, storage: 'kong' }),
+    ];
+    const others = await Promise.all(elsewhere.map((site) => site.signIn(person)));
+    const { browser, reply } = await (await setUp(config)).signIn(person);
+    assert.equal((await end(browser, '/_sessions')).status, 200);
+    for (const line of reply.setCookies) {
+      assertDenied(
+        await browser.ask({ cookie: line.slice(0, line.indexOf(';')) }),
+        'neither cookie is good',
+      );
+    }
+    for (const other of others) assertOk(await other.browser.get(), person);
+  });
+
   for (const storage of STORAGES) {
     test(`${storage}: whoever signs in right after the end of all is in`, async () => {
       const site = await setUp({ storage, postgres: scene.postgres });
