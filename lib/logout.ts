@@ -1,4 +1,5 @@
 import type { LogoutSettings } from './config.ts';
+import { fieldNames } from './multipart.ts';
 import type { Request, RequestBody } from './request.ts';
 
 /** Kong looks at the first 100 arguments of a query or form only (lua_max_req_headers' sister limit in its PDK). */
@@ -16,7 +17,7 @@ export async function isLogout(request: Request, settings: LogoutSettings): Prom
   // A GET has no body worth reading, whatever a client sends with it.
   if (!settings.readBody || method === 'GET') return false;
   const body = await request.body();
-  return body !== undefined && (await bodyHas(body, settings.postArg));
+  return body !== undefined && bodyHas(body, settings.postArg);
 }
 
 /** Separated by `&` alone, decoded as application/x-www-form-urlencoded, as OpenResty does it. */
@@ -33,15 +34,15 @@ function decode(text: string): string | undefined {
   }
 }
 
-async function bodyHas({ type, bytes }: RequestBody, name: string): Promise<boolean> {
-  const essence = type.split(';', 1)[0]?.trim().toLowerCase() ?? '';
-  switch (essence) {
+function bodyHas({ type, bytes }: RequestBody, name: string): boolean {
+  const [, essence = ''] = /^[ \t]*([^ \t;]*)[ \t]*(?:;|$)/.exec(type) ?? [];
+  switch (essence.toLowerCase()) {
     case 'application/x-www-form-urlencoded':
       return hasArgument(Buffer.from(bytes).toString(), name);
     case 'application/json':
       return jsonHas(bytes, name);
     case 'multipart/form-data':
-      return multipartHas(type, bytes, name);
+      return fieldNames(type, Buffer.from(bytes).toString('latin1')).includes(name);
     default:
       return false;
   }
@@ -52,17 +53,6 @@ function jsonHas(bytes: Uint8Array, name: string): boolean {
     const value: unknown = JSON.parse(Buffer.from(bytes).toString());
     if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
     return Object.hasOwn(value, name) && (value as Record<string, unknown>)[name] !== false;
-  } catch {
-    return false;
-  }
-}
-
-async function multipartHas(type: string, bytes: Uint8Array, name: string): Promise<boolean> {
-  try {
-    const form = await new Response(Buffer.from(bytes), {
-      headers: { 'content-type': type },
-    }).formData();
-    return form.has(name);
   } catch {
     return false;
   }

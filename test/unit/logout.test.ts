@@ -129,6 +129,70 @@ test('forms, multipart and JSON', async () => {
   }
 });
 
+/** A part of a form with these header lines. */
+const part = (...header: string[]) => `--b\r\n${header.join('\r\n')}\r\n\r\nyes\r\n--b--`;
+const NAMED = 'Content-Disposition: form-data; name="session_logout"';
+
+test('multipart in every legal spelling', async () => {
+  const bodies = [
+    part(NAMED),
+    `${part(NAMED)}\r\n`,
+    `\r\n${part(NAMED)}`,
+    `preamble\r\n${part(NAMED)}\r\n`,
+    `${part(NAMED)}\r\nepilogue`,
+    part('content-disposition: Form-Data; NAME=session_logout'),
+    part('Content-Disposition:form-data;name="session_logout"'),
+    part('Content-Disposition: form-data; x=1; name="session_logout"'),
+    part('Content-Disposition: form-data; filename="; name=other"; name="session_logout"'),
+    part('Content-Disposition: form-data; name="session_logout"; filename="a.txt"'),
+    part('Content-Disposition: form-data; name="session\\_logout"'),
+    part('Content-Disposition: form-data;\r\n name="session_logout"'),
+    part('Content-Type: text/plain', NAMED),
+    part(NAMED, 'Content-Type: application/octet-stream'),
+    part(NAMED).replace('--b\r\n', '--b \t\r\n'),
+    `--b\r\nContent-Disposition: form-data; name="a"\r\n\r\n\r\n${part(NAMED)}`,
+  ];
+  for (const body of bodies) {
+    const sent = { type: 'multipart/form-data; boundary=b', body };
+    assert.equal(await signsOut(sent, { readBody: true }), true, body);
+  }
+  for (const type of [
+    'Multipart/Form-Data; Boundary=b',
+    'multipart/form-data;boundary="b"',
+    'multipart/form-data ; charset=utf-8; boundary=b',
+  ]) {
+    assert.equal(await signsOut({ type, body: part(NAMED) }, { readBody: true }), true, type);
+  }
+});
+
+test('what is not the field of a multipart form', async () => {
+  const bodies = [
+    part('Content-Disposition: form-data; xname="session_logout"'),
+    part('Content-Disposition: form-data; filename="name=session_logout"'),
+    part('Content-Disposition: form-data; filename="; name=session_logout"'),
+    part('Content-Disposition: attachment; name="session_logout"'),
+    part('X-Content-Disposition: form-data; name="session_logout"'),
+    part('Content-Disposition: form-data; name="Session_logout"'),
+    part('Content-Disposition: form-data; name="a"', '', NAMED),
+    part(NAMED).replace('\r\n--b--', ''),
+    part(NAMED).replaceAll('--b', '--c'),
+    `--b--\r\n${part(NAMED)}`,
+    `preamble ${part(NAMED)}`,
+  ];
+  for (const body of bodies) {
+    const sent = { type: 'multipart/form-data; boundary=b', body };
+    assert.equal(await signsOut(sent, { readBody: true }), false, body);
+  }
+  const nbsp = { type: 'multipart/form-data\u00a0; boundary=b', body: part(NAMED) };
+  assert.equal(await signsOut(nbsp, { readBody: true }), false);
+});
+
+test('the name of a multipart field is UTF-8', async () => {
+  const body = Buffer.from(part('Content-Disposition: form-data; name="abmeldén"'));
+  const sent = { type: 'multipart/form-data; boundary=b', body: body.toString('latin1') };
+  assert.equal(await signsOut(sent, { readBody: true, postArg: 'abmeldén' }), true);
+});
+
 test('a JSON member that only the prototype has is no argument', async () => {
   const body = { type: 'application/json', body: '{}' };
   assert.equal(await signsOut(body, { readBody: true, postArg: 'toString' }), false);
