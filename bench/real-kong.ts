@@ -133,7 +133,7 @@ export function listenersOn(port: number, table: string): string[] {
   });
 }
 
-/** The plugin server is a child of the first worker (kong-protocol.md A.3). */
+/** The plugin server is a child of the first worker (kong/runloop/plugin_servers/process.lua). */
 async function serverOf(workers: readonly number[]): Promise<number> {
   const children: number[] = [];
   for (const worker of workers) {

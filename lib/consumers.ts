@@ -13,7 +13,7 @@ export interface Consumer {
 export const subjectOf = ({ id, username, customId }: Consumer): string =>
   username ?? customId ?? id;
 
-/** Asks Kong; `undefined` for "not found" and for "the database did not answer" alike (kong-protocol.md C.2). */
+/** Asks Kong; `undefined` for "not found" and for "the database did not answer" alike (kong/pdk/client.lua). */
 type LookUp = (id: string) => Promise<Consumer | undefined>;
 
 export interface Question {

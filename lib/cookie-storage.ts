@@ -12,7 +12,7 @@ import type {
   Whose,
 } from './storage.ts';
 
-/** Cut-offs in a database: moments before which sessions count as ended (design.md §2). */
+/** Cut-offs in a database: moments before which sessions count as ended. */
 export interface CutOffs {
   now(): number;
   /** The moment as far as this node may rely on it, `undefined` where only the database can tell. */

@@ -16,7 +16,7 @@ interface Pair {
 /**
  * The pairs of a Cookie header in order (RFC 6265 4.2.1). Nothing is decoded, unquoted or trimmed but the SP and HTAB
  * before a pair; a nameless cookie has the name `''` and belongs to nobody. A lenient reading here is how `__Host-`
- * was defeated elsewhere (security.md: CVE-2023-23934, "Cookie Chaos").
+ * was defeated elsewhere (CVE-2023-23934, "Cookie Chaos").
  */
 const pairsOf = (header: string): Pair[] =>
   header.split(';').map((text) => {

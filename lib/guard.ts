@@ -65,7 +65,7 @@ export type Decision =
 type Why = 'missing' | 'invalid' | 'expired' | 'revoked';
 
 /**
- * Decides one request. The order is the point (design.md §1): nobody is authenticated before everything is verified,
+ * Decides one request. The order is the point: nobody is authenticated before everything is verified,
  * a session is stored before its cookie leaves, and a logout is committed before it is confirmed.
  */
 export function decide(guard: Guard, request: Request): Decision | Promise<Decision> {

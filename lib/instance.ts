@@ -14,7 +14,7 @@ import type { Request } from './request.ts';
 import { openCredentials, openStorage } from './storages.ts';
 import { DataCodec } from './token.ts';
 
-/** Kong gives up on an answer after 60 s and lets the request pass (kong-protocol.md F3): far below that. */
+/** Kong gives up on an answer after 60 s and lets the request pass (the read timeout of its sockets): far below that. */
 const DEADLINE = 5000;
 
 /** One node, one Kong: what it says about consumers is the same for all instances. */

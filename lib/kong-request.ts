@@ -12,7 +12,7 @@ const CREDENTIAL = constant('kong.client.get_credential');
 const CONSUMER = constant('kong.client.get_consumer');
 /**
  * Several Cookie lines and HTTP/2 crumbs arrive joined. `get_header` would fall back to the first line when a value
- * contains ", " (kong-protocol.md C.1).
+ * contains ", " (kong/pdk/request.lua).
  */
 const COOKIE = constant('kong.nginx.get_var', 'http_cookie');
 const REQUEST_LINE = constant('kong.nginx.get_var', 'request');
@@ -49,7 +49,8 @@ const VIEW = constant('kong.nginx.get_var', 'session_guard');
 /**
  * Reads requests: what is always needed at once, the rest when the guard asks for it. Where a batch is one round trip all
  * that a session may need goes into the first, and the headers come as a whole. Elsewhere (MessagePack) each call is a
- * round trip, and a client can crash or mislead a plugin server through the keys of a map (kong-protocol.md F1, F2).
+ * round trip, and a client can crash or mislead a plugin server through the keys of a map (`__proto__`,
+ * `_method`: kong-pdk 0.6.0).
  */
 export class RequestReader {
   readonly #traits: readonly PdkCall[];

@@ -7,7 +7,7 @@ const MAX_ARGUMENTS = 100;
 
 /**
  * Whether the request asks to sign out: an allowed method, exactly as written, and the argument present in the
- * query or, where configured, in the body. Presence counts, whatever the value (bundled-behaviour.md §9).
+ * query or, where configured, in the body. Presence counts, whatever the value (as in kong/plugins/session).
  */
 export async function isLogout(request: Request, settings: LogoutSettings): Promise<boolean> {
   if (settings.methods.size === 0) return false;

@@ -82,7 +82,7 @@ function parseField(field: Field, value: unknown, name: string): Value | undefin
 function parseString(field: StringField, value: unknown, name: string) {
   if (typeof value !== 'string') return refuse(name, 'expected a string');
   if (value === '' && field.referenceable) {
-    // Kong resolves a vault reference that leads nowhere to the empty string (kong-protocol.md E.2).
+    // Kong resolves a vault reference that leads nowhere to the empty string (kong/pdk/vault.lua).
     return refuse(name, 'is empty: does the vault reference lead to a value?');
   }
   if (field.oneOf && !field.oneOf.includes(value)) {

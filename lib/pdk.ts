@@ -26,7 +26,7 @@ export interface Pdk {
   readonly pipelined: boolean;
   /**
    * True where `nginx.set_ctx` is the right way to hand over an identity, because `client.authenticate`
-   * would invent empty fields (ProtoBuf; kong-protocol.md J5).
+   * would invent empty fields (ProtoBuf).
    */
   readonly identityByContext: boolean;
   /** Runs the calls in order and returns their first results in the same order. */

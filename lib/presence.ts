@@ -179,7 +179,7 @@ const LONGEST_WAIT = 60_000;
 
 /**
  * Whether a copy that counts as replayed was no replay yet when its request came. Kong holds requests up for ten seconds
- * and more when a plugin server dies at the wrong moment (kong-protocol.md J3): that must not end their sessions. They are
+ * and more when a plugin server dies at the wrong moment (Kong's rpc/pb_rpc.lua): that must not end their sessions. They are
  * refused all the same, so to send a request slowly gains nobody anything.
  */
 async function wasGood(

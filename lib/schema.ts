@@ -51,7 +51,7 @@ function toKong(field: Field): KongField {
         ...(field.default && { default: field.default }),
       };
     case 'record':
-      // Records are required, hence filled in, unless one says otherwise (kong-traces: plugin-required-record).
+      // Records are required, hence filled in, unless one says otherwise (test/traces/admin-api/plugin-required-record.json).
       return {
         ...common,
         required: false,
@@ -76,7 +76,7 @@ export const schemaFields = (): Record<string, KongField>[] => kongFields(FIELDS
 
 /**
  * What the query command prints: the whole schema, with what kong-pdk's own dump cannot say: no configuration per
- * consumer, and rules over several fields (kong-protocol.md E.3).
+ * consumer, and rules over several fields (kong/db/schema/plugin_loader.lua).
  */
 export function pluginInfo(): {
   Name: string;

@@ -224,7 +224,7 @@ function unpackContent(packed: unknown): Content | undefined {
   const { a: authenticatedAt, b: startedAt, r: renewedAt, u: seenAt } = packed;
   const data = unpackData(packed['d']);
   if (!isText(handle) || !isText(family) || !isText(credentialId)) return undefined;
-  // Kong answers 500 to a look-up by anything else (kong-protocol.md C.2).
+  // Kong answers 500 to a look-up by anything else (kong/pdk/client.lua).
   if (!isText(consumerId) || !UUID.test(consumerId)) return undefined;
   if (!isOptionalText(subject) || data === undefined) return undefined;
   if (!isMoment(authenticatedAt) || !isMoment(startedAt)) return undefined;

@@ -1,6 +1,6 @@
 /**
  * What Kong asks for with the query command, and reads until the end of the process
- * (kong-protocol.md A.2).
+ * (kong/runloop/plugin_servers/process.lua).
  */
 export interface PluginInfo {
   readonly Name: string;

@@ -10,7 +10,7 @@ import type { HostedPlugin } from './host.ts';
 export type InstanceId = string | number;
 
 /**
- * Kong never closes the instances of deleted plugins (kong-protocol.md F20), so there is a bound,
+ * Kong never closes the instances of deleted plugins (Kong's plugin_servers/plugin.lua), so there is a bound,
  * far above the workers times the routes of a node: dropping one in use makes Kong 3.9 start all
  * instances of all workers anew.
  */
@@ -21,7 +21,7 @@ const MAX_INT32 = 0x7fffffff;
 /**
  * The plugin's instances by the id Kong holds: one for each worker and configuration. Kong keeps
  * the ids of a process that died, so ids never repeat from one process to the next
- * (kong-protocol.md F4).
+ * (kong-pdk's do: they count from 0).
  */
 export class Instances {
   readonly #plugin: HostedPlugin;

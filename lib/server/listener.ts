@@ -10,7 +10,7 @@ import type { Ask, Transport } from './transport.ts';
 
 /** When nothing came for this long on any pooled connection, none is about to be used. */
 const QUIET_MS = 500;
-/** Kong closes a connection that it has not used for 60 s (kong-protocol.md B.2). */
+/** Kong closes a connection that it has not used for 60 s (the default lua_socket_keepalive_timeout). */
 const KONG_PATIENCE_MS = 65_000;
 /** From one question to the next, and from one look to the next. */
 const TICK_MS = 20;
@@ -90,7 +90,7 @@ export class Listener {
   #accept(socket: Socket): void {
     this.#sockets.set(socket, undefined);
     socket.on('close', () => this.#sockets.delete(socket));
-    // Kong resets connections when its read timeout has passed (kong-protocol.md F3).
+    // Kong resets connections when its read timeout has passed.
     socket.on('error', (err) => this.#log.debug({ event: 'connection-error', err }, err.message));
     this.#recognise(socket);
   }

@@ -178,7 +178,7 @@ class Cursor {
 
 const out = new ByteWriter();
 
-/** `[2, label, nil]`: what a server says without being asked (kong-protocol.md B.1). */
+/** `[2, label, nil]`: what a server says without being asked (Kong's rpc/mp_rpc.lua). */
 export function packNotification(label: string): Buffer {
   out.begin();
   out.byte(0x93);
@@ -218,7 +218,7 @@ function packValue(value: PdkValue | undefined, depth: number): void {
     out.bytes(value);
   } else if (Array.isArray(value)) packList(value, depth);
   else if (typeof value === 'object' && value !== null) packMap(value as PdkMap, depth);
-  // A nil among arguments would cut the list short (kong-protocol.md B.5), and Lua has nothing like
+  // A nil among arguments would cut the list short (Kong's rpc/mp_rpc.lua), and Lua has nothing like
   // the rest.
   else throw new TypeError(`a value of type ${typeof value} cannot be sent to Kong`);
 }

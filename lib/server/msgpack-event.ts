@@ -31,7 +31,7 @@ export const asStep = ([Method, ...Args]: PdkCall): PdkValue => ({ Method, Args 
 /**
  * A request over MessagePack. Kong asks, we answer with one PDK call, Kong asks again with its
  * result, until the answer is "ret": each call is a round trip, and each may come over another
- * connection (kong-protocol.md B.1, B.2).
+ * connection (Kong's rpc/mp_rpc.lua).
  */
 export class MsgpackEvent extends Event {
   override readonly pipelined = false;

@@ -18,7 +18,7 @@ const REQUEST = 0;
 
 /**
  * A notification, under a label that Kong does not know. While it waits for an answer Kong overlooks it; an idle
- * connection on which something can be read is closed by nginx (kong-protocol.md B.1; keepalive handlers of
+ * connection on which something can be read is closed by nginx (keepalive handlers of
  * lua-nginx-module). So of whatever Kong is doing nothing is lost, which closing the connection here cannot promise.
  */
 const DRAINING = packNotification('draining');
@@ -28,7 +28,7 @@ const NO_INSTANCE = 'no plugin instance here';
 
 /**
  * Kong lets a request pass when it gets an error string; an error of any other type is a Lua error,
- * hence a 500 (kong-protocol.md B.6).
+ * hence a 500 (Kong's rpc/mp_rpc.lua).
  */
 const refusal = (message: string): PdkValue => ({ message });
 
@@ -36,8 +36,7 @@ const isMap = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /**
- * A step is known by its shape: a client's data can choose the name of its method (kong-protocol.md
- * F2).
+ * A step is known by its shape: a client's data can choose the name of its method (Kong's rpc/mp_rpc.lua).
  */
 const isStep = (value: unknown): value is Record<string, unknown> =>
   isMap(value) && value['EventId'] !== undefined && value['InstanceId'] === undefined;
@@ -144,7 +143,7 @@ class Connection {
     this.#event = event;
     if (event?.step(this.#turn(id), Data)) return;
     // Kong has looked for a consumer in its database and come back on a connection to another server than the one that
-    // asked (kong-protocol.md B.2). Nothing has been done about the request by then: it may begin again.
+    // asked (Kong's rpc/mp_rpc.lua). Nothing has been done about the request by then: it may begin again.
     if (method === 'plugin.StepConsumer' && !this.#transport.isOurs(EventId)) {
       return this.#fail(id, NO_INSTANCE);
     }

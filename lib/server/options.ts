@@ -7,8 +7,7 @@ import { PROTOCOLS } from './dump.ts';
 import type { Protocol } from './dump.ts';
 
 /**
- * Kong's own defaults: its prefix, and `<prefix>/<name of the server>.socket` (kong-protocol.md
- * A.1).
+ * Kong's own defaults: its prefix, and `<prefix>/<name of the server>.socket` (kong/conf_loader/init.lua).
  */
 const DEFAULT_PREFIX = '/usr/local/kong';
 const SOCKET_NAME = 'session-guard-server.socket';

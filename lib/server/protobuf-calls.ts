@@ -40,7 +40,7 @@ export function encodeEnd(calls: readonly PdkCall[], sequence: number): Buffer {
 
 /**
  * The RpcReturn of StartInstance. Field 33 must be there, or Kong waits 10 s at the next request
- * (kong-protocol.md J3).
+ * (Kong's rpc/pb_rpc.lua).
  */
 export function encodeStarted(sequence: number, name: string, instanceId: number): Buffer {
   out.begin();

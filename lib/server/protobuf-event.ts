@@ -31,7 +31,7 @@ interface Batch {
 
 /**
  * A request over ProtoBuf. We ask and Kong answers, in order and on this one connection, so that a
- * batch is one round trip whatever its length (kong-protocol.md, part I).
+ * batch is one round trip whatever its length (Kong's rpc/pb_rpc.lua).
  */
 export class ProtobufEvent extends Event {
   override readonly pipelined = true;

@@ -4,7 +4,7 @@ import type { PdkMap, ProtobufWriter } from './protobuf-codec.ts';
 
 // The methods of Kong's pluginsocket.proto that make sense in the access phase, by the types of
 // their argument and answer. Fields are known by their numbers: Kong writes them in another order
-// after each start (kong-protocol.md J1).
+// after each start (Kong's rpc/pb_rpc.lua).
 
 type Encode = (out: ProtobufWriter, args: readonly (PdkValue | undefined)[]) => void;
 type Decode = (answer: Buffer) => unknown;

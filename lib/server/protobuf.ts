@@ -5,7 +5,7 @@ import { FieldReader, FrameReader, MAX_FRAME_BYTES, ProtobufError } from './prot
 import { ProtobufEvent } from './protobuf-event.ts';
 import type { Transport } from './transport.ts';
 
-/** Fields of RpcCall (kong-protocol.md J, kong-traces/protobuf). */
+/** Fields of RpcCall (kong/include/kong/pluginsocket.proto). */
 const SEQUENCE = 1;
 const START_INSTANCE = 33;
 const CLOSE_INSTANCE = 35;
@@ -46,7 +46,7 @@ class Connection {
   #unread = 0;
   /**
    * Whether the host is kept from stopping because of them: closing with answers unread is a 500
-   * (kong-protocol.md J2).
+   * (Kong's rpc/pb_rpc.lua).
    */
   #isSettling = false;
   /** Kong closes a connection after an exit. */
@@ -136,7 +136,7 @@ class Connection {
     // A connection that is closed before anything was written to it makes Kong start the instance
     // and then run the request again. When we drain, it does so by another connection, at the
     // server after us. Only here: a start that meets a closed connection is a 500
-    // (kong-protocol.md J2, J3).
+    // (Kong's rpc/pb_rpc.lua).
     if (!instance || this.#host.isDraining) return void this.#socket.end();
     const event = new ProtobufEvent(this.#host, this, sequence);
     this.#event = event;

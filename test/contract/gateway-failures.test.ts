@@ -15,7 +15,7 @@ import { ProtobufPeer } from './traces/protobuf-peer.ts';
 import { type Call, PROBE, ScriptedServer } from './traces/scripted.ts';
 import { type Upstream, startUpstream } from './traces/upstream.ts';
 
-/** What the stand-in does when the plugin server fails: kong-protocol.md B.6, row by row. */
+/** What the stand-in does when the plugin server fails, as Kong's rpc/mp_rpc.lua does: case by case. */
 
 interface Setting {
   readonly server: ScriptedServer;

@@ -16,7 +16,7 @@ import { PROBE } from './traces/scripted.ts';
 import { ScriptedProtobuf } from './traces/scripted-protobuf.ts';
 import { startUpstream } from './traces/upstream.ts';
 
-/** What the stand-in does over ProtoBuf where recordings cannot be replayed frame by frame: kong-protocol.md part J. */
+/** What the stand-in does over ProtoBuf where recordings cannot be replayed frame by frame, as Kong's rpc/pb_rpc.lua does it. */
 
 const LONG = 'l'.repeat(6000);
 

@@ -25,7 +25,7 @@ export interface Upstream {
 }
 
 /**
- * The echo server of scenarios.md §0: every path answers 200 with an Echo as JSON, `/status/N` answers N, `/cookie`
+ * The echo server: every path answers 200 with an Echo as JSON, `/status/N` answers N, `/cookie`
  * also sets the cookie `up=1`, and a WebSocket handshake is answered 101 with the Echo as first text message.
  */
 export async function startUpstream(port = 0, host = '127.0.0.1'): Promise<Upstream> {

@@ -13,7 +13,7 @@ import { answer, type Config, type Kong, Outcome, textOf, type Visit } from './f
 
 type Settle = (error: LuaValue, result: LuaValue) => void;
 
-/** MsgPack:1 with all requests on one connection: a server must not mind (kong-protocol.md F7). */
+/** MsgPack:1 with all requests on one connection: a server must not mind (kong-pdk 0.6.0 dies of two in one chunk). */
 export class MessagePackKong implements Kong {
   readonly #socket: Socket;
   readonly #waiting = new Map<number, Settle>();

@@ -6,7 +6,7 @@ import { startPostgres } from '../support/postgres.ts';
 import { type Figure, main, type Program } from './program.ts';
 
 const MEGABYTE = 1024 * 1024;
-/** What may be held more at the end than after the warm-up (security.md §6, 16). */
+/** What may be held more at the end than after the warm-up. */
 const GROWTH = 5;
 const AT_ONCE = 16;
 /** Of all the work, before the first measurement: code is compiled, caches and pools are filled. */

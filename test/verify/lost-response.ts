@@ -18,7 +18,7 @@ const TOGETHER = 100;
 /** Seconds. */
 const STALE_TTL = 4;
 
-/** Security.md target 7; RFC 9700 4.14 for the replay. */
+/** RFC 9700 4.14 for the replay. */
 export const program: Program = {
   name: 'lost-response',
   claim:

@@ -7,7 +7,6 @@ import { World } from './model-world.ts';
 import type { Figure, Program, Settings } from './program.ts';
 import { main } from './program.ts';
 
-/** Security.md target 5. */
 export const program: Program = {
   name: 'model',
   claim: 'Whatever people, thieves, operators and time do, two nodes do what a small model says.',

@@ -17,7 +17,6 @@ const NODES = 4;
 const TOGETHER = 25;
 const SCHEMA = 'session_guard';
 
-/** Security.md targets 4 and 6. */
 export const program: Program = {
   name: 'races',
   claim:

@@ -11,7 +11,7 @@ import { main } from './program.ts';
 const NODES = 4;
 const SCHEMA = 'session_guard';
 
-/** Security.md target 3: a compare-and-set in the store and a successor that follows from its predecessor. */
+/** A compare-and-set in the store and a successor that follows from its predecessor. */
 export const program: Program = {
   name: 'renewals',
   claim: 'However many requests renew a session at once, on whatever node, it has one successor.',

@@ -25,7 +25,6 @@ const MISSED = 10_000;
 const LONG_TTL = 60;
 const SHORT_TTL = 1;
 
-/** Security.md target 12. */
 export const program: Program = {
   name: 'revocation',
   claim:

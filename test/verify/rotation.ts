@@ -3,7 +3,6 @@ import { type Figure, main, type Program } from './program.ts';
 import { rotate } from './rotation-rounds.ts';
 import { openWorld } from './rotation-world.ts';
 
-/** Security.md target 13. */
 export const program: Program = {
   name: 'rotation',
   claim:

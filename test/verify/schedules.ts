@@ -15,7 +15,6 @@ import { Tables } from './schedules-tables.ts';
 import type { Figure, Program, Settings } from './program.ts';
 import { main } from './program.ts';
 
-/** Security.md target 4. */
 export const program: Program = {
   name: 'schedules',
   claim:

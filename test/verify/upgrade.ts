@@ -12,7 +12,6 @@ import { buildReleases } from './upgrade-releases.ts';
 
 const LANES = 8;
 
-/** Security.md target 22. */
 export const program: Program = {
   name: 'upgrade',
   claim:

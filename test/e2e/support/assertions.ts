@@ -9,7 +9,6 @@ export function nameIn(reply: Reply): string | undefined {
   return typeof name === 'string' ? name : undefined;
 }
 
-/** OK(x) of scenarios.md. */
 export function assertOk(reply: Reply, person: Person, message?: string): void {
   assert.equal(reply.status, 200, message ?? reply.body);
   assert.equal(nameIn(reply), person.username, message);

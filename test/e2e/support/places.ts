@@ -2,7 +2,7 @@ import type { Ask } from '../../support/client.ts';
 
 /** Names that a library, a protocol or a language gives a meaning of its own. */
 const NAMES = ['__proto__', 'constructor', 'prototype', 'toString', '_method', 'length', '0'];
-/** What Kong's MessagePack client makes of a member `_method` (kong-protocol.md F2). */
+/** What Kong's MessagePack client makes of a member `_method` (Kong's rpc/mp_rpc.lua). */
 const METHODS = ['plugin.CloseInstance', 'plugin.StartInstance', 'kong.response.exit', '{}'];
 
 const FORM = 'application/x-www-form-urlencoded';

@@ -296,7 +296,7 @@ export class Site {
 
   /**
    * Polls with sign-ins of nobody else's consumer until `isEffective`, on all nodes: a real Kong takes up to 5 s
-   * for routes and plugins (kong-traces/README.md, Answers).
+   * for routes and plugins (worker_state_update_frequency).
    */
   async untilEffective(isEffective: (reply: Reply) => boolean): Promise<void> {
     const witness = async (node: number): Promise<boolean> => {

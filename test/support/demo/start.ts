@@ -111,7 +111,7 @@ function endpointIn(log: readonly string[]): string {
 /** As one word for the shell that Kong starts its commands with. */
 const quote = (word: string) => `'${word.replaceAll("'", "'\\''")}'`;
 
-/** A change at the Admin API works within 5 s (kong-traces/README.md, Answers), and the first call starts the plugin. */
+/** A change at the Admin API works within 5 s (worker_state_update_frequency), and the first call starts the plugin. */
 async function untilReady(
   portalUrl: string,
   apiUrl: string,

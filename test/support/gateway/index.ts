@@ -15,7 +15,7 @@ import { Connection } from './rpc/connection.ts';
 import { trustedIps } from './trusted.ts';
 import { createWorkers } from './workers.ts';
 
-/** A plugin server as kong.conf names it (kong-protocol.md A.1). */
+/** A plugin server as kong.conf names it (kong/conf_loader/init.lua). */
 export interface PluginServerDefinition {
   readonly socketPath: string;
   /** The dump: run through the shell with the full environment. */

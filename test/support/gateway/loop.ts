@@ -13,7 +13,7 @@ export interface Outcome {
 
 /**
  * Kong's access phase: every plugin in the order of its priority, its configuration looked up at its turn. After an
- * exit the look-ups go on for the sake of the header filters (kong-protocol.md D.2).
+ * exit the look-ups go on for the sake of the header filters (kong/runloop/plugins_iterator.lua).
  */
 export async function runAccess(
   exchange: Exchange,

@@ -69,7 +69,7 @@ export function encodeJson(value: LuaValue): string {
   return escapeSlashes(JSON.stringify(plain(value)));
 }
 
-/** A configuration as Kong writes it for StartInstance: empty arrays stay arrays (kong-protocol.md B.3). */
+/** A configuration as Kong writes it for StartInstance: empty arrays stay arrays (Kong's plugin_servers/plugin.lua). */
 export function encodeConfig(config: { readonly [field: string]: Json | undefined }): string {
   return bytesOf(escapeSlashes(JSON.stringify(config)));
 }
@@ -88,7 +88,7 @@ function plain(value: LuaValue): unknown {
 
 /**
  * `unpack(arguments)`: nil among them shortens the list, because Lua's length operator stops at a border, and
- * which border depends on how LuaJIT grew the table (kong-traces/README.md, surprise 4).
+ * which border depends on how LuaJIT grew the table.
  */
 export function unpack(values: readonly LuaValue[]): LuaValue[] {
   return values.slice(0, luaLength(values));

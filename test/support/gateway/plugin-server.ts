@@ -9,7 +9,7 @@ const STOP_LIMIT_MS = 10_000;
 
 /**
  * The process that Kong's worker 0 starts and keeps alive: `exec <command>` through the shell, no environment, both
- * outputs as lines of the error log, a new one at most once a second after the last start (kong-protocol.md A.3, A.4).
+ * outputs as lines of the error log, a new one at most once a second after the last start (kong/runloop/plugin_servers/process.lua).
  */
 export class PluginServer {
   readonly #command: string;

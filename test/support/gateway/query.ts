@@ -19,7 +19,7 @@ const TIME_LIMIT_MS = 20_000;
 
 /**
  * Runs the query command as Kong's master does, through the shell with the full environment, and takes the first
- * plugin of its standard output (kong-protocol.md A.2). Rejects where Kong would not start.
+ * plugin of its standard output (kong/runloop/plugin_servers/process.lua). Rejects where Kong would not start.
  */
 export async function queryPlugin(queryCmd: string): Promise<PluginInfo> {
   const { stdout } = await promisify(execFile)('/bin/sh', ['-c', queryCmd], {

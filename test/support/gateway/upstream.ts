@@ -83,7 +83,7 @@ function forwardedHeaders(exchange: Exchange): HeaderLine[] {
   ];
 }
 
-/** What the client lists in Connection goes away after the plugins ran, whoever set it (kong-protocol.md C.3). */
+/** What the client lists in Connection goes away after the plugins ran, whoever set it (kong/runloop/handler.lua). */
 function dropConnectionHeaders(exchange: Exchange): void {
   for (const name of exchange.headers.all('connection').join(',').split(',')) {
     const listed = name.trim().toLowerCase();

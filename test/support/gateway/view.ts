@@ -19,7 +19,7 @@ interface Scoped extends Configured {
 
 /**
  * The configuration as one worker sees it: routes, services and plugins are copied when they change, so that a
- * change can reach the workers late; consumers and credentials are read at once (kong-traces/README.md, Answers).
+ * change can reach the workers late; consumers and credentials are read at once (worker_state_update_frequency).
  */
 export class View {
   readonly #entities: Entities;
@@ -49,7 +49,7 @@ export class View {
     this.#services = new Map(this.#entities.list('services').map((one) => [one.id, one]));
   }
 
-  /** Rebuilds the list of plugins, which gives every one of them a new `__seq__` (kong-protocol.md B.4). */
+  /** Rebuilds the list of plugins, which gives every one of them a new `__seq__` (Kong's plugin_servers/plugin.lua). */
   copyPlugins(): void {
     this.#plugins = new Map();
     for (const entity of this.#entities.list('plugins')) {
@@ -61,7 +61,7 @@ export class View {
 
   /**
    * The configuration that applies to the request at this moment, the most specific one for its route, service
-   * and consumer (kong-protocol.md D.2).
+   * and consumer (kong/runloop/plugins_iterator.lua).
    */
   configurationFor(name: string, exchange: Exchange): Configured | undefined {
     const consumer = index(exchange.ctx.get('authenticated_consumer'), 'id');

@@ -9,7 +9,7 @@ interface Account {
 
 /**
  * The portal's API: it knows no passwords and no cookies, it believes the identity headers that Kong sets. It asks
- * for a positive identity, since a client can make headers vanish but not appear (kong-protocol.md C.3).
+ * for a positive identity, since a client can make headers vanish but not appear (kong/runloop/handler.lua).
  */
 export function answerWhoAmI(request: IncomingMessage, response: ServerResponse): void {
   const [path] = (request.url ?? '').split('?');

@@ -35,7 +35,7 @@ function assertUnavailable(answer: Answer): void {
 
 /**
  * Kong calls `err:lower()`: anything but a string is a Lua error there, hence a 500
- * (kong-protocol.md B.6).
+ * (Kong's rpc/mp_rpc.lua).
  */
 const assertRefused = ({ error, result }: Answer): void => {
   assert.equal(typeof error, 'object');

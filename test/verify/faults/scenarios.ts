@@ -49,14 +49,14 @@ export interface Scenario {
 }
 
 const MINUTE = 60_000;
-/** With the pauses between them twenty seconds: Kong itself waits ten for a start that broke off (kong-protocol.md J3). */
+/** With the pauses between them twenty seconds: Kong itself waits ten for a start that broke off (Kong's rpc/pb_rpc.lua). */
 const ATTEMPTS = 45;
 /** How often a session that must be over is tried. */
 const LOOKS = 3;
 
 /**
  * Whether the cookies are good for anybody. One refusal is no proof: a 503 decides nothing, and over MessagePack a
- * connection that is found broken lets the request pass as nobody's (kong-protocol.md B.6).
+ * connection that is found broken lets the request pass as nobody's (Kong's rpc/mp_rpc.lua).
  */
 async function servedAs(lane: Lane, cookie: string, attempts: number): Promise<string | undefined> {
   for (let attempt = 0; attempt < attempts; attempt++) {

@@ -38,7 +38,7 @@ const UNSUPPORTED_PAGE = [
 
 /**
  * Kong's Admin API, as far as setting a gateway up needs it: a listener for `http.createServer` that writes
- * `entities`. Statuses, bodies and messages are those of Kong 3.9.1 (kong-traces/admin-api).
+ * `entities`. Statuses, bodies and messages are those of Kong 3.9.1 (test/traces/admin-api).
  *
  * @throws TypeError for a plugin schema that Kong would refuse to start with.
  */

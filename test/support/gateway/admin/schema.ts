@@ -11,7 +11,7 @@ interface Pattern {
   readonly err: string;
 }
 
-/** The attributes of a field that Kong's data-only schema language has (kong-protocol.md E.1). */
+/** The attributes of a field that Kong's data-only schema language has (kong/db/schema/metaschema.lua). */
 export interface Field {
   readonly type?: FieldType;
   readonly required?: boolean;

@@ -19,7 +19,7 @@ export interface StartConfigOptions {
 export type StartConfig = (plugin: Entity, seq: number) => Table;
 
 /**
- * The configuration as kong-protocol.md B.3 and kong-traces 01-start-*, 15-vault-start have it: nulls absent,
+ * The configuration as test/traces has it (01-start-*, 15-vault-start): nulls absent,
  * references resolved with the originals in `$refs` of their record, Kong's bookkeeping keys added.
  */
 export function createStartConfig(options: StartConfigOptions): StartConfig {

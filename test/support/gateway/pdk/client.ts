@@ -6,7 +6,7 @@ import type { PdkModule, PdkScope } from './scope.ts';
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 
-/** A query to the database: it yields, so the next step may take another connection (kong-protocol.md B.2). */
+/** A query to the database: it yields, so the next step may take another connection (Kong's rpc/mp_rpc.lua). */
 async function loadConsumer(
   { exchange }: PdkScope,
   id: LuaValue,

@@ -5,7 +5,7 @@ export type Packable = LuaValue | Uint8Array | typeof EMPTY_MAP;
 
 export const EMPTY_MAP = Symbol('empty map');
 
-/** MessagePack as lua-MessagePack 0.5.2 writes it: no str8, smallest integers, doubles (kong-protocol.md H3). */
+/** MessagePack as lua-MessagePack 0.5.2 writes it: no str8, smallest integers, doubles. */
 export function encode(value: PackableTree): Buffer {
   const parts: Buffer[] = [];
   write(value, parts);

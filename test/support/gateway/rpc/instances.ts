@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { LuaError, type LuaValue } from '../lua.ts';
 import type { Config } from '../plugins/plugin.ts';
 
-/** A plugin's configuration as a worker has it, with the bookkeeping of kong-protocol.md B.3. */
+/** A plugin's configuration as a worker has it, with the bookkeeping that Kong adds. */
 export interface PluginConf {
   readonly pluginId: string;
   /** New whenever the worker's list of plugins is rebuilt. */
@@ -62,7 +62,7 @@ export class Instances {
     }
   }
 
-  /** What `calls.start` throws leaves the claim, for which others then wait 10 s (kong-protocol.md J3). */
+  /** What `calls.start` throws leaves the claim, for which others then wait 10 s (Kong's rpc/pb_rpc.lua). */
   async #start(conf: PluginConf, old: Claim | undefined, calls: InstanceCalls): Promise<LuaValue> {
     const claim = old ?? { id: undefined, seq: conf.seq };
     const oldId = old?.id;

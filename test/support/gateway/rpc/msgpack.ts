@@ -123,7 +123,7 @@ export class MessagePackRpc implements Rpc {
     return { method: method === false ? 'plugin.Step' : method, data: packable(name, result) };
   }
 
-  /** One request and its reply on one connection; the table of kong-protocol.md B.6. */
+  /** One request and its reply on one connection, with what Kong's rpc/mp_rpc.lua makes of each failure. */
   async #call(exchange: Exchange, method: LuaValue, parameter: PackableTree): Promise<RpcResult> {
     const messageId = ++this.#messageId;
     const request = encode([0, messageId, method, [parameter]]);

@@ -1,6 +1,6 @@
 import { Connection } from './connection.ts';
 
-/** lua_socket_pool_size of Kong 3.9 and the default lua_socket_keepalive_timeout (kong-protocol.md B.2). */
+/** lua_socket_pool_size of Kong 3.9 and the default lua_socket_keepalive_timeout (kong/templates/kong_defaults.lua). */
 const SIZE = 256;
 const IDLE_MS = 60_000;
 

@@ -50,7 +50,7 @@ function encodeField(field: Field, value: LuaValue): Buffer[] {
   if (typeof field.type === 'function') {
     return [delimited(field.number, encodeMessage(field.type(), value))];
   }
-  // lua-protobuf leaves out 0 and "", but not false (kong-traces/protobuf/03-router).
+  // lua-protobuf leaves out 0 and "", but not false (test/traces/protobuf/03-router).
   const isDefault = value === '' || value === 0;
   return isDefault && field.oneof !== true ? [] : [encodeScalar(field, field.type, value)];
 }

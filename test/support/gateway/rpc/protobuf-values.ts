@@ -9,7 +9,7 @@ import {
   sequence,
 } from '../lua.ts';
 
-/** google.protobuf.Value and Lua values, with the losses of pb_rpc.lua (kong-protocol.md J4). */
+/** google.protobuf.Value and Lua values, with the losses of Kong's rpc/pb_rpc.lua. */
 
 /** pb_rpc.lua, pb_unwrap: false and an empty Value become nil, null the text NULL_VALUE. */
 export function unwrapValue(value: LuaValue): LuaValue {
