@@ -81,6 +81,24 @@ test('the README names the files that the mutants are made of', () => {
   );
 });
 
+test('comments name pages that a reader of the repository has', () => {
+  const sources = ['lib', 'test', 'bench', 'scripts', 'plugins'].flatMap((folder) =>
+    readdirSync(new URL(folder, ROOT), { recursive: true, encoding: 'utf8' })
+      .filter((name) => name.endsWith('.ts'))
+      .map((name) => `${folder}/${name}`),
+  );
+  const lost = sources.flatMap((source) => {
+    const comments = textOf(source).match(/^\s*(?:\/\*\*?|\*|\/\/) .*/gm) ?? [];
+    const named = comments.join('\n').match(/(?<![\w./-])[\w./-]+\.md\b/g) ?? [];
+    const places = (page: string) => [page, `docs/${page}`];
+    return named
+      .filter((page) => !page.startsWith('github.com/'))
+      .filter((page) => !places(page).some((place) => existsSync(new URL(place, ROOT))))
+      .map((page) => `${source}: ${page}`);
+  });
+  assert.deepEqual(lost, []);
+});
+
 test('the README stays short enough to be read', () => {
   assert.ok(textOf('README.md').split('\n').length < 600);
 });
