@@ -75,6 +75,11 @@ test('with the secret also who it is, without it nothing', async (context) => {
   assert.ok(!stdout.includes(session.key) && !stdout.includes(SECRET));
   const listed = await run(['list'], { env });
   assert.match(listed.stdout, /USER +IP\n.*zoë\\x1b\[31m +10\.0\.0\.1\n$/);
+
+  const realm = 'remember session kong session_guard';
+  const beside = await signIn(node, { data, kind: 'remember', realm });
+  const persistent = await scene.json(['show', beside.handle, '--secret-file', file]);
+  assert.equal(persistent['username'], 'zoë\x1b[31m', 'of a persistent cookie too');
 });
 
 test('what is dead but not pruned can be shown', async (context) => {
