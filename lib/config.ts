@@ -333,6 +333,9 @@ function toPostgres(values: Parsed<typeof POSTGRES_FIELDS>): PostgresSettings {
   if (values.url === undefined && values.host === undefined) {
     refuse('postgres', 'at least one of these fields must be non-empty: url, host');
   }
+  if (values.host !== undefined && values.user === undefined) {
+    refuse('postgres.user', 'required with postgres.host');
+  }
   return {
     url: values.url,
     listenUrl: values.listen_url,

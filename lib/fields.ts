@@ -1,6 +1,6 @@
 import type { FieldTable } from './field.ts';
 import { DOMAIN, PATH, POSTGRES_URL, REDIRECT, SECRET, TOKEN, WORD } from './patterns.ts';
-import { POSTGRES_FIELDS } from './postgres-fields.ts';
+import { POSTGRES_CHECKS, POSTGRES_FIELDS } from './postgres-fields.ts';
 
 /**
  * The one table of configuration fields. Kong's schema (schema.ts), the parser (config.ts) and the README's
@@ -300,7 +300,7 @@ export const FIELDS = {
   postgres: {
     type: 'record',
     fields: POSTGRES_FIELDS,
-    checks: [{ at_least_one_of: ['url', 'host'] }],
+    checks: POSTGRES_CHECKS,
     description:
       'Database of the sessions. Needed for storage `kong`; with storage `cookie` it makes logout final.',
   },

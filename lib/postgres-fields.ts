@@ -1,5 +1,8 @@
-import type { FieldTable } from './field.ts';
+import type { EntityCheck, FieldTable } from './field.ts';
 import { IDENTIFIER, POSTGRES_URL } from './patterns.ts';
+
+/** Seconds. With more a request would end before its wait does, and the log would not say what it waited for. */
+const PATIENCE = [0.05, 4] as const;
 
 /** The fields of the record `postgres`. */
 export const POSTGRES_FIELDS = {
@@ -23,7 +26,7 @@ export const POSTGRES_FIELDS = {
     between: [1, 65_535],
     description: 'Port of the server.',
   },
-  user: { type: 'string', description: 'Role to connect as.' },
+  user: { type: 'string', description: 'Role to connect as; required with `host`.' },
   password: {
     type: 'string',
     referenceable: true,
@@ -58,14 +61,15 @@ export const POSTGRES_FIELDS = {
   connect_timeout: {
     type: 'number',
     default: 2,
-    between: [0.05, 60],
-    description: 'Seconds to wait for a connection, then 503.',
+    between: PATIENCE,
+    description: 'Seconds to wait for a connection, then 503; a request is answered after 5.',
   },
   statement_timeout: {
     type: 'number',
     default: 2,
-    between: [0.05, 60],
-    description: 'Seconds to wait for the answer to a statement, then 503.',
+    between: PATIENCE,
+    description:
+      'Seconds to wait for the answer to a statement, then 503; a request is answered after 5.',
   },
   prepared: {
     type: 'boolean',
@@ -85,3 +89,17 @@ export const POSTGRES_FIELDS = {
     description: 'Create and upgrade the tables at start; otherwise run `session-guard migrate`.',
   },
 } as const satisfies FieldTable;
+
+/** Kong's processes have no user of their own in their environment, by which Postgres would know one. */
+export const POSTGRES_CHECKS: readonly EntityCheck[] = [
+  { at_least_one_of: ['url', 'host'] },
+  {
+    conditional: {
+      if_field: 'host',
+      if_match: { ne: null },
+      then_field: 'user',
+      then_match: { ne: null },
+      then_err: 'host needs a user',
+    },
+  },
+];

@@ -72,7 +72,7 @@ test('an instance that Kong closes uses its database no more', async () => {
   const config = {
     secret: 'correct horse battery staple, thrice',
     storage: 'kong',
-    postgres: { url, connect_timeout: 10, statement_timeout: 10 },
+    postgres: { url, connect_timeout: 4, statement_timeout: 4 },
   };
   const settings = parseConfig(config).postgres;
   assert.ok(settings);

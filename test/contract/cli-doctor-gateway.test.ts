@@ -199,7 +199,11 @@ const CLASHES: readonly (readonly [string, object, string[]])[] = [
     { postgres: { url: 'postgres://c:d@db.test:5432/sessions', pool_size: 2 } },
     [],
   ],
-  ['its parts instead of a URL', { postgres: { host: 'db.test', database: 'sessions' } }, []],
+  [
+    'its parts instead of a URL',
+    { postgres: { host: 'db.test', user: 'u', database: 'sessions' } },
+    [],
+  ],
   ['the other name of the storage', { storage: 'postgres' }, []],
   ['a database that a vault hides', { postgres: { url: '{vault://env/x}' } }, []],
   [

@@ -73,9 +73,9 @@ const BAD: Readonly<Record<string, readonly PluginConfig[]>> = {
   url: ['mysql', 'postgresq', 'postgresl'].map((scheme) => ({
     postgres: { url: `${scheme}://127.0.0.1/sessions` },
   })),
-  schema: [{ postgres: { host: '127.0.0.1', schema: 'drop table' } }],
-  pool_size: [{ postgres: { host: '127.0.0.1', pool_size: 0 } }],
-  statement_timeout: [{ postgres: { host: '127.0.0.1', statement_timeout: 0 } }],
+  schema: [{ postgres: { host: '127.0.0.1', user: 'u', schema: 'drop table' } }],
+  pool_size: [{ postgres: { host: '127.0.0.1', user: 'u', pool_size: 0 } }],
+  statement_timeout: [{ postgres: { host: '127.0.0.1', user: 'u', statement_timeout: 0 } }],
   cookie_lifespan: [{ cookie_lifespan: 3600 }],
 };
 

@@ -95,8 +95,8 @@ const WRONG_IN_POSTGRES: Record<keyof typeof POSTGRES_FIELDS, readonly unknown[]
   ssl_verify: FLAG,
   ssl_ca: TEXT,
   pool_size: [...NUMBER, 0, 201, 1.5],
-  connect_timeout: [...NUMBER, 0, 61],
-  statement_timeout: [...NUMBER, 0, 61],
+  connect_timeout: [...NUMBER, 0, 4.1],
+  statement_timeout: [...NUMBER, 0, 4.1],
   prepared: FLAG,
   migrate: FLAG,
 };
@@ -177,12 +177,14 @@ describe('what the Admin API refuses', { concurrency: 4 }, () => {
     }
     const { fields } = await refused({ storage: 'kong', postgres: { database: 'sessions' } });
     assert.match(JSON.stringify(fields['postgres']), /url.*host|host.*url/);
+    const anybody = await refused({ storage: 'kong', postgres: { host: 'localhost' } });
+    assert.match(JSON.stringify(anybody.fields['postgres']), /user/);
   });
 
   test('a field that there is not', async () => {
     const { fields } = await refused({ cookie_lifespan: 5 });
     assert.deepEqual(fields, { cookie_lifespan: 'unknown field' });
-    const inside = await refused({ postgres: { host: 'localhost', pool: 5 } });
+    const inside = await refused({ postgres: { host: 'localhost', user: 'u', pool: 5 } });
     assert.deepEqual(inside.fields, { postgres: { pool: 'unknown field' } });
   });
 

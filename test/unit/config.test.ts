@@ -181,6 +181,7 @@ test('each refusal names the field', () => {
     [{ postgres: 'x' }, /^config\.postgres: expected a record/],
     [{ postgres: { url: '' } }, /^config\.postgres\.url: is empty/],
     [{ postgres: { url: 'mysql://x' } }, /^config\.postgres\.url: must begin with postgres/],
+    [{ postgres: { host: 'h' } }, /^config\.postgres\.user: required with postgres\.host/],
     [{ postgres: { host: 'h', port: 0 } }, /^config\.postgres\.port: value should be between/],
     [{ postgres: { host: 'h', port: 1.5 } }, /^config\.postgres\.port: expected an integer/],
     [{ postgres: { host: 'h', schema: 'a"b' } }, /^config\.postgres\.schema: /],

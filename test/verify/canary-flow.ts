@@ -110,7 +110,7 @@ async function setUp(
     secret,
     secret_fallbacks: [known(canaries, `fallback of ${username}`)],
     storage,
-    postgres: { url: databaseUrl, connect_timeout: 5, statement_timeout: 5 },
+    postgres: { url: databaseUrl, connect_timeout: 4, statement_timeout: 4 },
     cookie_samesite: 'off',
     remember: true,
     self_service: true,
