@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from 'pg';
 import { Connection } from './connection.ts';
+import { TIME } from './database-clock.ts';
 import type { Database } from './database.ts';
 import { decodeNotice } from './notice.ts';
 import type { Notice } from './notice.ts';
@@ -123,9 +124,11 @@ export class Bus {
    */
   async #prove(client: Client): Promise<number> {
     const askedAt = this.#clock();
-    const { rows } = await client.query<{ channel: string }>(
-      'select channel from pg_listening_channels() as channel',
+    const sentAt = Date.now();
+    const { rows } = await client.query<{ channel: string; now: number }>(
+      `select channel, ${TIME} as now from pg_listening_channels() as channel`,
     );
+    this.#database.clock.sample(sentAt, Date.now(), rows[0]?.now ?? NaN);
     if (!rows.some(({ channel }) => channel === this.#database.schema)) {
       throw new Error(
         'LISTEN does not last: behind a pooler, give the listener a direct listen_url',

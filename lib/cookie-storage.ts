@@ -15,6 +15,9 @@ import type {
 /** Cut-offs in a database: moments before which sessions count as ended. */
 export interface CutOffs {
   now(): number;
+  /** Whether `now` is the database's time; what a node's own clock says may be wrong by any amount. */
+  readonly hasClock: boolean;
+  settleClock(): Promise<void>;
   /** The moment as far as this node may rely on it, `undefined` where only the database can tell. */
   peek(session: Session): number | undefined;
   load(session: Session): Promise<number>;
@@ -47,7 +50,9 @@ export class CookieStorage implements Storage {
   }
 
   peek({ session }: Presented): Session | null | undefined {
-    if (session === undefined || this.#isFromTheFuture(session)) return null;
+    if (session === undefined) return null;
+    if (this.#cutOffs?.hasClock === false) return undefined;
+    if (this.#isFromTheFuture(session)) return null;
     if (this.#cutOffs === undefined) return session;
     const cutOff = this.#cutOffs.peek(session);
     return cutOff === undefined ? undefined : survives(session, cutOff);
@@ -55,12 +60,14 @@ export class CookieStorage implements Storage {
 
   async load(presented: Presented): Promise<Session | null> {
     const { session } = presented;
+    await this.#cutOffs?.settleClock();
     if (session === undefined || this.#isFromTheFuture(session)) return null;
     if (this.#cutOffs === undefined) return session;
     return survives(session, await this.#cutOffs.load(session));
   }
 
   async create({ session, remember, replaces }: Beginning): Promise<Begun> {
+    await this.#cutOffs?.settleClock();
     for (const earlier of replaces) await this.end(earlier);
     return {
       session: this.#begin(session),

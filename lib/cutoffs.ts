@@ -45,6 +45,14 @@ export class CachedCutOffs implements CutOffs {
     return this.#backend.database.now();
   }
 
+  get hasClock(): boolean {
+    return this.#backend.database.clock.isSet;
+  }
+
+  settleClock(): Promise<void> {
+    return this.#backend.database.settleClock();
+  }
+
   peek(session: Session): number | undefined {
     const known = this.#backend.cutOffs.peek(this.#keyOf(session), this.#cacheTtl);
     return known === null ? Infinity : known?.endedBefore;

@@ -1,3 +1,6 @@
+/** SQL: milliseconds since the epoch, with what is below one. */
+export const TIME = '(extract(epoch from clock_timestamp()) * 1000)::float8';
+
 /**
  * The database's clock as far as its answers tell. An answer proves that the offset lies between (its time −
  * received) and (its time − sent); the estimate moves only as far as that demands, so a slow answer, whose
@@ -5,6 +8,11 @@
  */
 export class DatabaseClock {
   #offset: number | undefined;
+
+  /** Whether an answer has told the offset; before that `now` is our own clock. */
+  get isSet(): boolean {
+    return this.#offset !== undefined;
+  }
 
   now(): number {
     return Math.round(Date.now() + (this.#offset ?? 0));

@@ -3,10 +3,10 @@ import diagnostics from 'node:diagnostics_channel';
 import { DatabaseError, Pool } from 'pg';
 import type { ClientConfig, PoolClient, QueryConfig } from 'pg';
 import { Connection } from './connection.ts';
-import { DatabaseClock } from './database-clock.ts';
+import { DatabaseClock, TIME } from './database-clock.ts';
+import { isTimeout, rejectAsUnavailable } from './database-errors.ts';
 import { settingsOf } from './database-settings.ts';
 import type { DatabaseOptions, Settings } from './database-settings.ts';
-import { SessionError } from './errors.ts';
 
 export type { DatabaseOptions };
 
@@ -44,6 +44,7 @@ const GRACE = 250;
 /** A connection does more than this in the time that anybody waits for it. */
 const WAITING_PER_CONNECTION = 100;
 const CLOSE_TIMEOUT = 2500;
+const NOW: Statement = { name: 'now', text: `select ${TIME} as now` };
 
 /** Sends a statement; one without values may be several, separated by semicolons, and is not prepared. */
 export type Run = <Row extends object>(
@@ -109,6 +110,16 @@ export class Database {
   /** Milliseconds since the epoch, on the database's clock. */
   now(): number {
     return this.clock.now();
+  }
+
+  /**
+   * Resolves when `now` is the database's time: asks for it if nothing else has told it.
+   * @throws SessionError ERR_STORE_UNAVAILABLE
+   */
+  async settleClock(): Promise<void> {
+    if (this.clock.isSet) return;
+    const { rows, sentAt, receivedAt } = await this.query<{ now: number }>(NOW, []);
+    this.clock.sample(sentAt, receivedAt, rows[0]?.now ?? NaN);
   }
 
   /** Connections of the pool, and requests that wait for one. */
@@ -270,22 +281,4 @@ async function observe<T>(name: string, work: () => Promise<T>): Promise<T> {
 function beginning(lock: string, timeout: number): string {
   const id = createHash('sha256').update(lock).digest().readBigInt64BE();
   return `begin; set local statement_timeout = ${Math.ceil(timeout)}; select pg_advisory_xact_lock(${id})`;
-}
-
-const isTimeout = (error: unknown): boolean =>
-  error instanceof Error && error.message === 'Query read timeout';
-
-function rejectAsUnavailable(cause: unknown): never {
-  throw unavailable(cause);
-}
-
-/** The cause may name a host, a user or a column, but never a password or a connection string. */
-function unavailable(cause: unknown): SessionError {
-  if (cause instanceof SessionError) return cause;
-  const code = (cause as { code?: unknown } | null)?.code;
-  const detail =
-    typeof code === 'string' ? code : cause instanceof Error ? cause.message : 'unknown';
-  return new SessionError('ERR_STORE_UNAVAILABLE', `the database did not do its work: ${detail}`, {
-    cause,
-  });
 }

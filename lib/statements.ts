@@ -4,6 +4,8 @@
  * with storage `cookie` there is one for every logout of the last 90 days and more (cutoffs.ts).
  */
 
+import { TIME } from './database-clock.ts';
+
 /** Milliseconds since the epoch. Cut, not rounded: a moment is never told later than it was. */
 const ms = (moment: string) => `floor(extract(epoch from ${moment}) * 1000)::float8`;
 
@@ -11,7 +13,7 @@ const COLUMNS = `s.key, s.handle, s.family, s.kind, s.generation, s.consumer_id,
   s.realm, s.subject, s.data, ${ms('s.authenticated_at')} as authenticated_at, ${ms('s.started_at')} as started_at,
   ${ms('s.renewed_at')} as renewed_at, ${ms('s.previous_renewed_at')} as previous_renewed_at,
   ${ms('s.confirmed_at')} as confirmed_at, ${ms('s.seen_at')} as seen_at, ${ms('s.expires_at')} as expires_at,
-  (extract(epoch from clock_timestamp()) * 1000)::float8 as now`;
+  ${TIME} as now`;
 
 /**
  * Said so that no index serves it. While few rows live, or few are expired, Postgres would else take the index of
@@ -217,7 +219,7 @@ export const SQL = {
   remove_all: removeWhere(`s.key > $1 and ${isBeforeCutoff('all', "''")}`),
 
   cutoffs: `select ${ms('max(c.ended_before)')} as ended_before,
-    (extract(epoch from clock_timestamp()) * 1000)::float8 as now
+    ${TIME} as now
   from :SCHEMA.cutoffs c
   where (c.kind, c.target) in (('family', $1), ('consumer', $2), ('credential', $3), ('consumer', $4), ('all', ''))`,
 

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { CookieStorage } from '../../lib/cookie-storage.ts';
 import { openCutOffs } from '../../lib/server-storage.ts';
 import type { Session } from '../../lib/session.ts';
 import type { Lifetime } from '../../lib/storage.ts';
-import { HOUR, newSession, openNode, signIn } from '../support/nodes.ts';
+import { HOUR, newSession, openNode, signIn, until } from '../support/nodes.ts';
 import type { TestNode } from '../support/nodes.ts';
 import { startPostgres } from '../support/postgres.ts';
 import type { Postgres } from '../support/postgres.ts';
@@ -12,12 +13,13 @@ import { Table } from '../support/table.ts';
 /* How long the ends of sessions in cookies are remembered: as long as a copy of their cookies could be alive anywhere. */
 
 let postgres: Postgres;
+let url: string;
 let node: TestNode;
 let table: Table;
 
 before(async () => {
   postgres = await startPostgres();
-  const url = await postgres.newDatabase();
+  url = await postgres.newDatabase();
   node = openNode(url);
   await signIn(node, newSession(), HOUR); // from here on the node has the database's clock
   table = await Table.open(url);
@@ -146,4 +148,40 @@ test('what is remembered of a logout takes less than 300 bytes, indexes included
   const [size] = rows;
   assert.equal(size?.count, 2000);
   assert.ok(size.bytes / size.count < 300, `${size.bytes / size.count} bytes`);
+});
+
+test('the first sign-in of a process has the time of the database, and so has its first request', async (context) => {
+  const truth = Date.now();
+  const earlier = inCookie(0, 0);
+  for (const wrong of [3600_000, -3600_000]) {
+    context.mock.timers.enable({ apis: ['Date'], now: truth + wrong });
+    for (const begin of [true, false]) {
+      const fresh = openNode(url);
+      const cutOffs = openCutOffs({ database: fresh.database, realm: 'users', lifetimes: [HOUR] });
+      const storage = new CookieStorage(cutOffs);
+      if (begin) {
+        const { session } = await storage.create({
+          session: newSession(),
+          lifetime: HOUR,
+          replaces: [],
+          limit: undefined,
+        });
+        assert.ok(Math.abs(session.authenticatedAt - truth) < 60_000, `${wrong} ms off`);
+      } else {
+        const presented = { key: earlier.key, generation: 0, session: earlier };
+        assert.equal(storage.peek(presented), undefined, 'nobody knows yet');
+        assert.deepEqual(await storage.load(presented), earlier);
+      }
+      await fresh.close();
+    }
+    context.mock.timers.reset();
+  }
+});
+
+test('the listener keeps the time', async (context) => {
+  context.mock.timers.enable({ apis: ['Date'], now: Date.now() + 3600_000 });
+  const fresh = openNode(url);
+  await until(() => fresh.backend.bus.isHealthy);
+  assert.ok(Math.abs(fresh.database.now() - (Date.now() - 3600_000)) < 60_000);
+  await fresh.close();
 });
