@@ -91,7 +91,7 @@ interface Moments {
   readonly brokenAt: number;
   readonly endedAt: number;
   readonly healedAt: number;
-  /** Requests without an answer at the end, for each of those half-way. */
+  /** Requests without an answer at the end, for each of those half-way; fewer than connections are no queue. */
   readonly growth: number;
 }
 
@@ -102,7 +102,7 @@ async function suffer(world: World, { begin, end }: Trouble, load: Load): Promis
   await begin(world);
   const brokenAt = performance.now();
   await sleep(lasts / 2);
-  const halfWay = Math.max(1, load.inFlight);
+  const halfWay = Math.max(POOL, load.inFlight);
   await sleep(lasts / 2);
   const growth = load.inFlight / halfWay;
   const endedAt = performance.now();
