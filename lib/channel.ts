@@ -125,7 +125,7 @@ export async function writeCookies(
   now: number,
 ): Promise<string[]> {
   if (entries.length === 0) {
-    if (own.values.length === 0) return [];
+    if (own.values.length === 0 && own.chunks.length === 0) return [];
     return deleteCookies(await written(channel, request), own);
   }
   const value = await channel.codec.seal(entries, now);

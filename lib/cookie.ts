@@ -48,8 +48,8 @@ export function setCookies(settings: WrittenCookie, value: string, own: OwnCooki
 
 /** Set-Cookie lines that delete our cookies; those of other applications with the same name are left alone. */
 export function deleteCookies(settings: WrittenCookie, own: OwnCookies): string[] {
-  if (own.values.length === 0) return [];
-  return [deletion(settings, settings.name), ...deleteChunks(settings, own, 2)];
+  const first = own.values.length === 0 ? [] : [deletion(settings, settings.name)];
+  return [...first, ...deleteChunks(settings, own, 2)];
 }
 
 function deleteChunks(settings: WrittenCookie, own: OwnCookies, from: number): string[] {
@@ -133,7 +133,7 @@ const MAX_CANDIDATES = 6;
 export interface OwnCookies {
   /** The values, chunks joined, in the order of the header. Which of them is genuine is for the token to say. */
   readonly values: readonly string[];
-  /** Numbers of the chunks beside the first, where one of the values came in chunks. */
+  /** Numbers of the chunks beside the first, where one of the values came in chunks, and of those without a first. */
   readonly chunks: readonly number[];
   /** The header without them; `undefined` where there is none of ours, `''` where there is nothing else. */
   readonly rest: string | undefined;
@@ -165,21 +165,24 @@ export function findOwnCookies(
     if (values.size < MAX_CANDIDATES) values.add(value);
     longest = Math.max(longest, count);
   }
-  if (values.size === 0) return NO_COOKIES;
+  const isStrange = (pair: Pair) => pair.name === name && !raw.has(pair.value);
+  const orphans = pairs.some(isStrange) ? NONE : orphansIn(chunks, longest, roomFor(name));
+  if (values.size === 0 && orphans.size === 0) return NO_COOKIES;
+  const isChunk = (number: number) => number <= longest || orphans.has(number);
   const isOwn = (pair: Pair) =>
-    pair.name === name ? raw.has(pair.value) : numberOf(pair.name, name) <= longest;
+    pair.name === name ? raw.has(pair.value) : isChunk(numberOf(pair.name, name));
   const kept = pairs.filter((pair) => !isOwn(pair));
   const rest = kept.map(({ text }) => text).join(';');
   return {
     values: [...values],
-    chunks: [...chunks.keys()]
-      .filter((number) => number <= longest)
-      .toSorted((one, other) => one - other),
+    chunks: [...chunks.keys()].filter(isChunk).toSorted((one, other) => one - other),
     rest: rest.slice(skipBlanks(rest)),
   };
 }
 
 export const NO_COOKIES: OwnCookies = { values: [], chunks: [], rest: undefined };
+
+const NONE: ReadonlySet<number> = new Set();
 
 /** 2 to 9 for a chunk of `name`, Infinity for every other cookie. */
 function numberOf(candidate: string, name: string): number {
@@ -200,6 +203,30 @@ function firstChunks(pairs: readonly Pair[], name: string): Map<number, string> 
     if (number !== Infinity && !chunks.has(number)) chunks.set(number, pair.value);
   }
   return chunks;
+}
+
+/** Part of a compact JWE behind its first octets: at most the last of its dots. */
+const PART = /^[\w-]*\.?[\w-]+$/;
+
+/**
+ * Chunks whose first is gone, or was replaced by a shorter value: those beyond the `longest`, from one that is filled to
+ * the last octet to the next that is not. A single short one may be anybody's, and beside a first one that is not ours,
+ * or sealed under a secret that is not known here, all of them may.
+ */
+function orphansIn(
+  chunks: ReadonlyMap<number, string>,
+  longest: number,
+  room: number,
+): ReadonlySet<number> {
+  const orphans = new Set<number>();
+  for (let number = longest + 1; number <= MAX_CHUNKS; number++) {
+    const chunk = chunks.get(number) ?? '';
+    const isFull = chunk.length === room && PART.test(chunk);
+    const isLast = orphans.has(number - 1) && chunk.length < room && PART.test(chunk);
+    if (isFull || isLast) orphans.add(number);
+    if (isLast) break;
+  }
+  return orphans;
 }
 
 /** How many cookies a value says it was cut into. */

@@ -93,7 +93,8 @@ export async function deliberate(guard: Guard, request: Request): Promise<Decisi
 async function nobody(guard: Guard, request: Request, presence: Presence): Promise<Decision> {
   const cookies: string[] = [];
   for (const { channel, own, isDead } of foundIn(presence)) {
-    if (isDead)
+    // Chunks without their first are dead by themselves.
+    if (isDead || own.values.length === 0)
       cookies.push(...(await writeCookies(channel, request, own, [], guard.storage.now())));
   }
   return { kind: 'nobody', why: whyNobody(presence), cookies, ...restOf(presence.rest) };

@@ -215,6 +215,38 @@ test('cookies of other applications that look like our chunks stay', () => {
   assert.equal(deleteCookies(settings, found).length, 2);
 });
 
+test('chunks without their first are kept from the upstream, and deleted', () => {
+  const pairs = header(setCookies(settings, `ours${'x'.repeat(9000)}`, nothing)).split('; ');
+  const [first = '', second = '', third = ''] = pairs;
+  const names = (lines: string[]) => lines.map((line) => line.slice(0, line.indexOf('=')));
+  const gone = find(`a=1; ${second}; ${third}`);
+  assert.deepEqual(gone, { values: [], chunks: [2, 3], rest: 'a=1' });
+  assert.deepEqual(names(deleteCookies(settings, gone)), ['session2', 'session3']);
+  const replaced = find(`session=ours1; ${second}; ${third}; session4=theirs`);
+  assert.deepEqual(replaced, { values: ['ours1'], chunks: [2, 3], rest: 'session4=theirs' });
+  assert.deepEqual(names(setCookies(settings, 'ours2', replaced)), [
+    'session',
+    'session2',
+    'session3',
+  ]);
+  const two = setCookies(settings, `ours${'y'.repeat(5000)}`, nothing);
+  const shorter = find(`${header(two)}; ${second.replace('session2', 'session3')}; session5=b`);
+  assert.deepEqual([shorter.chunks, shorter.rest], [[2, 3], 'session5=b']);
+  for (const kept of [
+    third,
+    `session=ours1; session2=theirs; ${third}`,
+    `${first}; ${second}`,
+    `session=theirs; ${second}; ${third}`,
+    `session=theirs; session=ours1; ${second}; ${third}`,
+    `${second.slice(0, -1)}; ${third}`,
+    `${second}x; ${third}`,
+    `${second.slice(0, -8)}.abc.def; ${third}`,
+    `${second.slice(0, -1)}~; ${third}`,
+  ]) {
+    assert.deepEqual(find(kept).chunks, [], `${kept.slice(0, 20)}…${kept.slice(-20)}`);
+  }
+});
+
 test('the same cookie twice is one', () => {
   assert.deepEqual(find('session=ours1; session=ours1; a=1'), {
     values: ['ours1'],

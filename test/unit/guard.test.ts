@@ -282,6 +282,21 @@ test('a session too large for cookies is none, and an earlier cookie goes', asyn
   assert.equal(visitor.jar.size, 0);
 });
 
+test('chunks without their first reach no upstream and are deleted', async () => {
+  const guard = world().guard();
+  const visitor = new Visitor();
+  const groups = Array.from({ length: 800 }, (_, index) => `group-${index}`);
+  await visitor.visit(guard, { ...signInAs(alice), groups });
+  assert.ok(visitor.jar.size > 2, 'several cookies');
+  assert.equal(who(await visitor.visit(guard)), 'alice');
+  visitor.jar.delete('session');
+  visitor.jar.set('a', '1');
+  const decision = await visitor.visit(guard);
+  assert.ok(decision.kind === 'nobody');
+  assert.deepEqual([decision.why, decision.rest], ['missing', 'a=1']);
+  assert.deepEqual([...visitor.jar.keys()], ['a']);
+});
+
 test('groups travel with the session', async () => {
   const guard = world().guard();
   const visitor = new Visitor();
