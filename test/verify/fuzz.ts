@@ -46,7 +46,8 @@ interface Siege {
   readonly failed: number;
   readonly ends: number;
   readonly troubles: number;
-  readonly statements: number;
+  /** What it asked the database, one name for each statement. */
+  readonly statements: readonly string[];
   readonly rows: number;
   readonly refused: number;
   /** From a request to its answer, one at a time, in milliseconds. */
@@ -114,7 +115,7 @@ async function besiege(
     milliseconds,
     ends: Number(!server.isRunning),
     troubles: server.troubles,
-    statements: sent(after) - sent(before),
+    statements: sentSince(before, after),
     rows: await changesSince(sql, SCHEMA, rows),
     growth: after.rss - before.rss,
     waits,
@@ -140,7 +141,7 @@ function figuresOf(sieges: readonly Siege[], count: number): Figure[] {
     none('requests without a proper answer', ({ failed }) => failed),
     none('ends of the server', ({ ends }) => ends),
     none('defects in its log', ({ troubles }) => troubles),
-    none('SQL statements', ({ statements }) => statements),
+    statementsOf(sieges),
     none('rows written', ({ rows }) => rows),
     none('genuine cookies refused afterwards', ({ refused }) => refused),
     { name: 'p99 of a refusal, one at a time', value: rounded(p99), unit: 'ms', atMost: 5 },
@@ -155,6 +156,13 @@ function figuresOf(sieges: readonly Siege[], count: number): Figure[] {
       unit: 'MiB',
     },
   ];
+}
+
+/** Names what was asked, so that a run which misses this one says why. */
+function statementsOf(sieges: readonly Siege[]): Figure {
+  const asked = sieges.flatMap(({ statements }) => statements);
+  const names = [...new Set(asked)].sort().join(', ');
+  return { name: `SQL statements${names && ` (${names})`}`, value: asked.length, atMost: 0 };
 }
 
 async function openLanes(
@@ -229,16 +237,21 @@ const INVENTED_CHUNKS = [
 async function quiet(server: WatchedServer): Promise<Testimony> {
   for (let last = -1; ;) {
     const testimony = await server.testimony();
-    if (sent(testimony) === last) return testimony;
-    last = sent(testimony);
+    const sent = sentSince(NOTHING, testimony).length;
+    if (sent === last) return testimony;
+    last = sent;
     await sleep(1500);
   }
 }
 
-const sent = ({ statements }: Testimony): number =>
+const NOTHING: Testimony = { statements: {}, rss: 0 };
+
+const sentSince = (before: Testimony, { statements }: Testimony): string[] =>
   Object.entries(statements)
     .filter(([name]) => !HOUSEKEEPING.test(name))
-    .reduce((sum, [, times]) => sum + times, 0);
+    .flatMap(([name, times]) =>
+      new Array<string>(times - (before.statements[name] ?? 0)).fill(name),
+    );
 
 interface Tally {
   accepted: number;
