@@ -262,13 +262,12 @@ interface Tally {
 async function attack(lane: Lane, count: number, tally: Tally): Promise<void> {
   let left = count;
   const oneByOne = async (): Promise<void> => {
-    while (left-- > 0) await tryOne(lane, tally);
+    while (left-- > 0) await tryOne(lane.kong, lane.headers.next().value, tally);
   };
   await Promise.all(Array.from({ length: DEPTH }, oneByOne));
 }
 
-async function tryOne({ kong, headers }: Lane, tally: Tally): Promise<void> {
-  const cookies = headers.next().value;
+async function tryOne(kong: Kong, cookies: string, tally: Tally): Promise<void> {
   try {
     const { identity, exit } = await kong.visit({ cookies });
     tally.accepted += Number(identity !== undefined);
@@ -284,8 +283,9 @@ async function waitsOf(lanes: readonly Lane[], count: number, tally: Tally): Pro
   const waits: number[] = [];
   for (const lane of lanes) {
     for (let left = count; left > 0; left--) {
+      const cookies = lane.headers.next().value;
       const startedAt = performance.now();
-      await tryOne(lane, tally);
+      await tryOne(lane.kong, cookies, tally);
       waits.push(performance.now() - startedAt);
     }
   }
