@@ -12,7 +12,8 @@ import { median } from './statistics.ts';
 
 /*
  * `node --import tsx bench/server.ts [--requests N] [--rounds N]`: what a request costs the plugin server alone, counted
- * in requests, not in seconds; and how late its event loop is at 80 % of the load that it can just bear.
+ * in requests, not in seconds; what it costs when they come so seldom that the server sleeps between them; and how late
+ * its event loop is at 80 % of the load that it can just bear.
  */
 const { values } = parseArgs({
   options: {
@@ -25,6 +26,9 @@ const [requests, rounds] = [Number(values.requests), Number(values.rounds)];
 const CONNECTIONS = 16;
 const WARM = 16;
 const LOAD = 0.8;
+/** Requests per second, and for how long. */
+const RATES = [500, 1000, 2000, 4000] as const;
+const SECONDS = 4;
 
 const SCENARIOS = ['valid', 'cold', 'invalid', 'anonymous'] as const;
 type Scenario = (typeof SCENARIOS)[number];
@@ -59,6 +63,24 @@ async function measure(alone: Alone, scenario: Scenario, warm: readonly string[]
   };
 }
 
+/** What a verified request costs at so many a second, in microseconds of CPU time. */
+async function costAt(alone: Alone, warm: readonly string[], rate: number): Promise<number> {
+  const count = rate * SECONDS;
+  const before = await cpuMicroseconds(alone.server.pid);
+  const load = { connections: CONNECTIONS, requests: count, cookies: warm, isSignedIn: true };
+  await alone.drive({ ...load, rate });
+  return ((await cpuMicroseconds(alone.server.pid)) - before) / count;
+}
+
+async function seldomCosts(alone: Alone, warm: readonly string[]): Promise<Figure[]> {
+  const figures: Figure[] = [];
+  for (const rate of RATES) {
+    const value = round(await costAt(alone, warm, rate));
+    figures.push({ name: `valid, ${rate} requests/s: server CPU`, value, unit: 'µs' });
+  }
+  return figures;
+}
+
 async function lateness(alone: Alone, warm: readonly string[], rate: number) {
   await alone.server.probe.delay();
   const load = { connections: CONNECTIONS, requests, cookies: warm, isSignedIn: true };
@@ -80,6 +102,7 @@ async function run(): Promise<Figure[]> {
     }
     const of = (scenario: Scenario, quantity: keyof Cost): number =>
       median(costs.get(scenario)?.map((cost) => cost[quantity]) ?? []);
+    const seldom = await seldomCosts(alone, warm);
     await sleep(200);
     const rate = of('valid', 'perSecond') * LOAD;
     const { p50, p99, max } = await lateness(alone, warm, rate);
@@ -91,6 +114,7 @@ async function run(): Promise<Figure[]> {
         ...(scenario === 'valid' && { atMost: 100 }),
         ...(scenario === 'invalid' && { atMost: round(of('cold', 'cpu')) }),
       })),
+      ...seldom,
       { name: 'valid: SQL statements', value: round(of('valid', 'statements')), atMost: 0.05 },
       { name: 'valid: decryptions', value: round(of('valid', 'decryptions')), atMost: 0.05 },
       { name: 'cold: SQL statements', value: round(of('cold', 'statements')), atMost: 1.05 },
