@@ -18,6 +18,8 @@ const CORE: Readonly<Record<string, readonly string[]>> = {
   'lib/recognition.ts': ['unit/guard', 'property/recognition'],
   'lib/channel.ts': ['unit/channel', 'unit/guard'],
   'lib/guard.ts': ['unit/guard'],
+  'lib/continuing.ts': ['unit/guard'],
+  'lib/audiences.ts': ['unit/guard'],
 };
 const QUICK = [
   'unit/session',
