@@ -62,11 +62,14 @@ export const POSTGRES_URL: Pattern = {
   err: 'must begin with postgres:// or postgresql://',
 };
 
-/** Example secrets of Kong's own documentation: published, hence worthless, and so is what somebody made longer. */
+/** Example secrets of Kong's own documentation: published, hence worthless, and so is one that was doubled to be long enough. */
 const PLACEHOLDERS = ['change-this-secret', 'super-secret', 'your-secret'];
 
+/** As Lua's %p. */
+const PUNCTUATION = '[!-/:-@[-`{-~]';
+
 export const SECRET: Pattern = {
-  luaNot: PLACEHOLDERS.map(beginning),
-  js: new RegExp(`^(?!${PLACEHOLDERS.join('|')})`, 'i'),
-  err: 'begins with a published example; make one with `openssl rand -base64 32`',
+  luaNot: PLACEHOLDERS.map((text) => `${beginning(text)}%p?${beginning(text).slice(1)}`),
+  js: new RegExp(`^(?!(${PLACEHOLDERS.join('|')})${PUNCTUATION}?\\1)`, 'i'),
+  err: 'is a published example; make one with `openssl rand -base64 32`',
 };

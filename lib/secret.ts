@@ -1,7 +1,7 @@
 import { SECRET } from './patterns.ts';
 
-/** Words for a secret, repeated until it is long enough. */
-const EXAMPLES = /^(secret|password|example)+$/i;
+/** Published examples and words for a secret, once or repeated until they are long enough. */
+const EXAMPLES = /^(change-this-secret|super-secret|your-secret|secret|password|example)+$/i;
 
 const MIN_LENGTH = 32;
 /**
