@@ -26,7 +26,7 @@ const WRONG: Record<keyof typeof FIELDS, readonly unknown[]> = {
   absolute_timeout: SECONDS,
   stale_ttl: [...NUMBER, 3601],
   cookie_name: choice('a b', FRAGMENT, 'a=b', 'a\r\nb', 'é', '"a"', 'x'.repeat(129)),
-  cookie_prefix: choice('__host-', '__Host', '__Http-'),
+  cookie_prefix: choice('__host-', '__Host', '__http-'),
   cookie_path: choice('no-slash', '/a; Secure', '/a b', '/a\r\nb', `/${'x'.repeat(1024)}`),
   cookie_domain: choice('https://app.test', 'app.test/path', FRAGMENT, 'a b', 'x'.repeat(254)),
   cookie_same_site: choice('off', 'strict', 'Strict; Secure'),

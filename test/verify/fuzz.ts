@@ -161,7 +161,7 @@ function figuresOf(sieges: readonly Siege[], count: number): Figure[] {
 /** Names what was asked, so that a run which misses this one says why. */
 function statementsOf(sieges: readonly Siege[]): Figure {
   const asked = sieges.flatMap(({ statements }) => statements);
-  const names = [...new Set(asked)].sort().join(', ');
+  const names = [...new Set(asked)].toSorted().join(', ');
   return { name: `SQL statements${names && ` (${names})`}`, value: asked.length, atMost: 0 };
 }
 
@@ -249,9 +249,10 @@ const NOTHING: Testimony = { statements: {}, rss: 0 };
 const sentSince = (before: Testimony, { statements }: Testimony): string[] =>
   Object.entries(statements)
     .filter(([name]) => !HOUSEKEEPING.test(name))
-    .flatMap(([name, times]) =>
-      new Array<string>(times - (before.statements[name] ?? 0)).fill(name),
-    );
+    .flatMap(([name, times]) => {
+      const length = times - (before.statements[name] ?? 0);
+      return Array.from({ length }, () => name);
+    });
 
 interface Tally {
   accepted: number;
