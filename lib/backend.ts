@@ -7,6 +7,7 @@ import { Cache } from './cache.ts';
 import type { Database } from './database.ts';
 import type { Notice, Revocable, Revocation } from './notice.ts';
 import { sessionPacking } from './packing.ts';
+import { isDoneWithin } from './patience.ts';
 import { Pruner } from './prune.ts';
 import { Readiness } from './readiness.ts';
 import type { Session } from './session.ts';
@@ -200,11 +201,11 @@ export class Backend {
     this.touches.stop();
     this.#audit?.stop();
     await Promise.all([
-      atMost(FLUSH_TIMEOUT, this.touches.flush()).catch((error: unknown) =>
+      isDoneWithin(FLUSH_TIMEOUT, this.touches.flush()).catch((error: unknown) =>
         this.#log('touches_lost', { error }),
       ),
       this.#audit &&
-        atMost(FLUSH_TIMEOUT, this.#audit.flush()).catch((error: unknown) =>
+        isDoneWithin(FLUSH_TIMEOUT, this.#audit.flush()).catch((error: unknown) =>
           this.#log('audit_delayed', { error }),
         ),
     ]);
@@ -284,10 +285,4 @@ export class Backend {
     this.sessions.clear();
     this.cutOffs.clear();
   }
-}
-
-async function atMost(milliseconds: number, work: Promise<void>): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const limit = new Promise<void>((resolve) => (timer = setTimeout(resolve, milliseconds)));
-  await Promise.race([work, limit]).finally(() => clearTimeout(timer));
 }

@@ -5,6 +5,7 @@ import { TIME } from './database-clock.ts';
 import type { Database } from './database.ts';
 import { decodeNotice } from './notice.ts';
 import type { Notice } from './notice.ts';
+import { isDoneWithin } from './patience.ts';
 
 /** For the log: what happened, without values of sessions. */
 export type LogLine = (event: string, fields: Readonly<Record<string, unknown>>) => void;
@@ -154,7 +155,5 @@ export class Bus {
 /** pg waits for the server's goodbye, on a connection that works; a silent one it cuts. */
 async function close(client: Client): Promise<void> {
   (client as Client & { ref(): void }).ref();
-  const limit = new AbortController();
-  await Promise.race([client.end(), sleep(STOP_TIMEOUT, undefined, limit).catch(() => {})]);
-  limit.abort();
+  await isDoneWithin(STOP_TIMEOUT, client.end());
 }

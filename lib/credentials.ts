@@ -1,6 +1,7 @@
 import { LRUCache } from 'lru-cache';
 import type { Database, Statement } from './database.ts';
 import { report } from './events.ts';
+import { UUID } from './uuid.ts';
 
 /**
  * Kong's own tables of credentials (kong/plugins/NAME/daos.lua) with what makes each of them what it is: a changed
@@ -24,9 +25,6 @@ const FIND: Statement = {
     )
     .join(' union all '),
 };
-
-/** Kong's ids; a credential without one (ldap-auth) cannot be looked up. */
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 /** Milliseconds until the database is asked again after it did not answer. */
 const RETRY = 5000;
@@ -53,6 +51,7 @@ export class Credentials {
 
   /** What tells a credential from any other; `undefined` for one that Kong's tables do not have. */
   async print(id: string): Promise<string | undefined> {
+    // ldap-auth's credentials have no id of Kong's.
     if (!UUID.test(id)) return undefined;
     const { rows } = await this.#database.query<{ print: string }>(FIND, [id]);
     return rows[0]?.print;

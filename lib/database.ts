@@ -7,6 +7,7 @@ import { DatabaseClock, TIME } from './database-clock.ts';
 import { isTimeout, rejectAsUnavailable } from './database-errors.ts';
 import { settingsOf } from './database-settings.ts';
 import type { DatabaseOptions, Settings } from './database-settings.ts';
+import { isDoneWithin } from './patience.ts';
 
 export type { DatabaseOptions };
 
@@ -196,10 +197,7 @@ export class Database {
   async close(): Promise<void> {
     this.retire();
     if (this.#pool.ending) return;
-    let timer: NodeJS.Timeout | undefined;
-    const limit = new Promise((resolve) => (timer = setTimeout(resolve, CLOSE_TIMEOUT)));
-    await Promise.race([this.#pool.end(), limit]);
-    clearTimeout(timer);
+    await isDoneWithin(CLOSE_TIMEOUT, this.#pool.end());
   }
 
   #patience(): number {

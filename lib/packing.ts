@@ -1,5 +1,6 @@
 import type { Revocation } from './notice.ts';
 import type { Session } from './session.ts';
+import { UUID } from './uuid.ts';
 
 /** What the text need not hold, because whoever keeps it has it already. */
 interface Label {
@@ -27,8 +28,6 @@ function numberOf({ kind, audience, realm }: Scope): number {
   numbers.set(name, number);
   return number;
 }
-
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 /** An id in 22 characters where it is a UUID as Postgres writes it, else behind an equals sign. */
 const shorten = (id: string): string =>

@@ -1,12 +1,16 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { LogLine } from './bus.ts';
 import type { Database } from './database.ts';
 import { SessionError } from './errors.ts';
 import { migrate, pendingMigrations } from './migrate.ts';
+import { isDoneWithin } from './patience.ts';
 
-/** The first and the longest pause between attempts, and how long a request waits for one. Milliseconds. */
+/** The first and the longest pause between attempts. Milliseconds. */
 const RETRY = { first: 100, longest: 1000 };
-const PATIENCE = 2000;
+/**
+ * How long a request waits for an attempt: while the tables are being made, as long as for a statement. Once they were
+ * well its own statement is still to come, and both together must end in that time and a little.
+ */
+const PATIENCE = { first: 2000, later: 200 };
 
 /**
  * Whether the tables are what this version works with. Found out before the first statement and not at start, so that
@@ -16,6 +20,7 @@ export class Readiness {
   readonly #database: Database;
   readonly #log: LogLine;
   #isReady = false;
+  #wasReady = false;
   #checking: Promise<void> | undefined;
   #failure:
     { readonly error: unknown; readonly count: number; readonly retryAt: number } | undefined;
@@ -36,7 +41,9 @@ export class Readiness {
   async ready(): Promise<void> {
     if (this.#isReady) return;
     if (this.#failure && performance.now() < this.#failure.retryAt) throw this.#failure.error;
-    await Promise.race([this.#checkOnce(), tooLong()]);
+    const patience = this.#wasReady ? PATIENCE.later : PATIENCE.first;
+    if (await isDoneWithin(patience, this.#checkOnce())) return;
+    throw new SessionError('ERR_STORE_UNAVAILABLE', 'the tables are still being prepared');
   }
 
   /** Another node has changed the tables: goes on unless they turn out to be beyond us. */
@@ -58,6 +65,7 @@ export class Readiness {
       const pending = await pendingMigrations(this.#database);
       if (pending.length > 0) await this.#apply();
       this.#isReady = true;
+      this.#wasReady = true;
       this.#failure = undefined;
     } catch (error) {
       this.#isReady = false;
@@ -79,9 +87,4 @@ export class Readiness {
     const applied = await migrate(this.#database);
     if (applied.length > 0) this.#log('migrated', { migrations: applied });
   }
-}
-
-async function tooLong(): Promise<never> {
-  await sleep(PATIENCE, undefined, { ref: false });
-  throw new SessionError('ERR_STORE_UNAVAILABLE', 'the tables are still being prepared');
 }

@@ -3,6 +3,7 @@ import type { Guard } from './presence.ts';
 import type { Request } from './request.ts';
 import type { Session } from './session.ts';
 import type { Whose } from './storage.ts';
+import { UUID } from './uuid.ts';
 
 /** An answer to a user's question about the own sessions. */
 export interface Answer {
@@ -46,15 +47,13 @@ export async function serve(
   return answer(405, { message: 'Method not allowed' }, false, { Allow: allow });
 }
 
-const HANDLE = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
-
 /** `''` for all sessions, else `others` or a handle. */
 function targetOf(path: string, base: string): string | undefined {
   if (path.endsWith(base)) return '';
   const slash = path.lastIndexOf('/');
   const last = path.slice(slash + 1);
   if (!path.slice(0, slash).endsWith(base)) return undefined;
-  return last === 'others' || HANDLE.test(last) ? last : undefined;
+  return last === 'others' || UUID.test(last) ? last : undefined;
 }
 
 /** One entry for each sign-in: that of the request by its own session, whatever else was restored of it. */

@@ -19,6 +19,7 @@ import type {
   Whose,
 } from './storage.ts';
 import type { Store } from './store.ts';
+import { UUID } from './uuid.ts';
 
 export { closeAll } from './backend.ts';
 
@@ -246,9 +247,6 @@ function orUndefined(error: unknown): undefined {
   if (error instanceof Unreadable) return undefined;
   throw error;
 }
-
-/** As Postgres writes them. */
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 const ownerOf = ({ consumerId, audience, realm, rememberRealm }: Whose): Owner => ({
   consumerId,

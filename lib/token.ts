@@ -4,6 +4,7 @@ import { LRUCache } from 'lru-cache';
 import { SessionError } from './errors.ts';
 import type { KeyRing, Purpose } from './keys.ts';
 import type { Session, SessionData } from './session.ts';
+import { UUID } from './uuid.ts';
 
 /** One session that a cookie names. Several audiences share a cookie; each has an entry of its own. */
 export interface Entry {
@@ -225,7 +226,7 @@ function unpackContent(packed: unknown): Content | undefined {
   const data = unpackData(packed['d']);
   if (!isText(handle) || !isText(family) || !isText(credentialId)) return undefined;
   // Kong answers 500 to a look-up by anything else (kong/pdk/client.lua).
-  if (!isText(consumerId) || !UUID.test(consumerId)) return undefined;
+  if (!isText(consumerId) || !UUID.test(consumerId.toLowerCase())) return undefined;
   if (!isOptionalText(subject) || data === undefined) return undefined;
   if (!isMoment(authenticatedAt) || !isMoment(startedAt)) return undefined;
   if (!isMoment(renewedAt) || !isMoment(seenAt)) return undefined;
@@ -251,8 +252,6 @@ function unpackData(packed: unknown): SessionData | undefined {
   if (groups !== undefined && !(Array.isArray(groups) && groups.every(isText))) return undefined;
   return packed;
 }
-
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);

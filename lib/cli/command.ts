@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util';
 import type { ParseArgsConfig } from 'node:util';
+import { UUID } from '../uuid.ts';
 
 /** What a command talks to: the process's own streams, or those of a test. */
 export interface Io {
@@ -81,8 +82,7 @@ export function wholeNumber(
 
 /** A UUID, as handles and families are. */
 export function uuid(name: string, value: string): string {
-  if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(value)) {
-    throw usageError(`${name} must be a UUID such as list shows`);
-  }
-  return value.toLowerCase();
+  const lower = value.toLowerCase();
+  if (!UUID.test(lower)) throw usageError(`${name} must be a UUID such as list shows`);
+  return lower;
 }

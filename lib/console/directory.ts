@@ -3,6 +3,7 @@ import { AdminStore } from '../admin-store.ts';
 import type { AdminSession, Selector, Stats } from '../admin-store.ts';
 import { openBackends } from '../backend.ts';
 import { revoke } from '../revoke.ts';
+import { UUID } from '../uuid.ts';
 
 /** What the console shows of one database. */
 export interface Listing {
@@ -19,7 +20,6 @@ export type Target =
   | { readonly kind: 'consumer'; readonly consumerId: string };
 
 const LIMIT = 200;
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 const stores = () =>
   openBackends().map((backend) => ({ backend, store: new AdminStore(backend.database) }));

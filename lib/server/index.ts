@@ -1,4 +1,4 @@
-import { setTimeout as delay } from 'node:timers/promises';
+import { isDoneWithin } from '../patience.ts';
 import { Host } from './host.ts';
 import type { HostOptions } from './host.ts';
 import { Listener } from './listener.ts';
@@ -54,7 +54,7 @@ async function drain(host: Host, listener: Listener, socketFile: SocketFile): Pr
   listener.stopAccepting();
   socketFile.remove();
   const finish = async (what: string, limit: number, task: Promise<void>) => {
-    if (!(await isDone(limit, task)))
+    if (!(await isDoneWithin(limit, task)))
       host.log.error({ event: 'not-drained', what }, 'gave up waiting');
   };
   // A request ends at its deadline; the rest is for Kong to read what we wrote.
@@ -64,16 +64,5 @@ async function drain(host: Host, listener: Listener, socketFile: SocketFile): Pr
     await finish('plugin', CLOSE_MS, host.plugin.close());
   } catch (err) {
     host.log.error({ event: 'close-failed', err }, 'the plugin did not close');
-  }
-}
-
-/** Whether the task is done within so many milliseconds. Rejects as the task does. */
-async function isDone(milliseconds: number, task: Promise<void>): Promise<boolean> {
-  const abort = new AbortController();
-  const timeout = delay(milliseconds, false, { signal: abort.signal }).catch(() => false);
-  try {
-    return await Promise.race([task.then(() => true), timeout]);
-  } finally {
-    abort.abort();
   }
 }

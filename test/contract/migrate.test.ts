@@ -169,6 +169,25 @@ test('a change of the tables while nobody listened is found when the listener is
   await node.close();
 });
 
+test('a request that comes while they are looked at once more does not wait for that as for a statement', async () => {
+  const node = openNode(url, { database: { statementTimeout: 1000 } });
+  const session = await signIn(node, newSession(), HOUR);
+  await until(() => node.backend.bus.isHealthy);
+  await sql.query('begin; lock table session_guard.migrations');
+  await sql.query(`select pg_terminate_backend(pid) from pg_stat_activity
+    where datname = current_database() and application_name = 'session-guard listener'`);
+  await until(() => !node.backend.readiness.isReady);
+  const isToldSo = () =>
+    node.storage.load(session).then(
+      () => false,
+      ({ message }: Error) => /still being prepared/.test(message),
+    );
+  await until(isToldSo);
+  await sql.query('commit');
+  await until(() => node.storage.load(session).catch(() => null));
+  await node.close();
+});
+
 /** A role with no rights but the given ones, and a URL to connect as it. */
 async function role(...grants: string[]): Promise<string> {
   const name = `session_guard_test_${randomBytes(4).toString('hex')}`;

@@ -71,5 +71,5 @@ test('the dump loads the schema and nothing that serves', async () => {
       [],
     );
   }
-  assert.ok(modules.filter((url) => url.startsWith('file:')).length <= 12);
+  assert.ok(modules.filter((url) => url.startsWith('file:')).length <= 15);
 });

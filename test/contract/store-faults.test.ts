@@ -114,6 +114,7 @@ test('a server that was killed: what was stored is there, uses were kept', async
 
 test('a failed logout leaves the session as it is', async () => {
   const running = start();
+  await untilTrusted(running);
   const session = await signIn(running, newSession(), HOUR);
   await postgres.pause();
   await assert.rejects(running.storage.end(session), UNAVAILABLE);
