@@ -65,7 +65,7 @@ const OTHER = {
   cache_ttl: 4,
   consumer_ttl: 31,
   kong_database_url: 'postgres://localhost/kong',
-  postgres: { host: 'elsewhere' },
+  postgres: { host: 'elsewhere', user: 'u' },
   cookie_lifetime: 3599,
   cookie_idletime: 899,
   cookie_renew: 10,
