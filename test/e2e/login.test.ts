@@ -121,7 +121,8 @@ describe('signing in', { concurrency: 12 }, () => {
     test(`S-011 ${storage}: the same on a route that refuses nobody but the keyless`, async () => {
       const { alice, bob } = scene;
       const config = { storage, secret: 'fixation-fixation-fixation-0123456789' };
-      const site = await scene.setUp(config);
+      // Neither path is part of the other, so that each is known to be served by its own route.
+      const site = await scene.setUp(config, { path: '/lax' });
       const strict = await scene.setUp(config, {
         host: site.host,
         path: '/strict',
