@@ -131,8 +131,11 @@ describe('signing in', { concurrency: 12 }, () => {
       const bobs = await site.signIn(bob);
       const { browser } = await strict.signIn(alice, bobs.browser.copy());
       assert.notEqual(browser.cookie(), bobs.browser.cookie());
-      assertOk(await browser.get(), alice);
-      assert.notEqual(nameIn(await bobs.browser.ask({ cookie: bobs.cookie })), alice.username);
+      assertOk(await browser.get(site.path), alice);
+      assert.notEqual(
+        nameIn(await bobs.browser.ask({ cookie: bobs.cookie, path: site.path })),
+        alice.username,
+      );
     });
 
     test(`S-014 ${storage}: a sign-in counts whatever the upstream answers`, async () => {
