@@ -44,7 +44,7 @@ after(async () => {
 function visit(title: string, scenario: (context: BrowserContext) => Promise<void>): void {
   void test(title, { skip }, async () => {
     const context = await browser.newContext({ ignoreHTTPSErrors: true });
-    context.setDefaultTimeout(15_000);
+    context.setDefaultTimeout(30_000);
     try {
       await scenario(context);
     } finally {

@@ -92,7 +92,8 @@ test('notices arrive in order; trust begins after what was missed is forgotten',
     heard.map((_, i) => `${i}`),
   );
   await sleep(600);
-  assert.ok(bus.isHealthy, 'heartbeats keep it so');
+  // By heartbeats, one of which may be late on a busy machine.
+  await until(() => bus.isHealthy);
 });
 
 test('a listener that was killed comes back and says so', async () => {
