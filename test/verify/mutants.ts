@@ -33,6 +33,7 @@ const QUICK = [
 /** For those that the quick ones let live. */
 const THOROUGH = [
   'contract/guard-store',
+  'contract/guard-copies',
   'contract/credentials',
   'unit/vectors',
   'property/recognition',
