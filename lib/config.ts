@@ -1,13 +1,13 @@
-import { checkCookie } from './cookie.ts';
-import { isChunkName } from './cookie.ts';
+import { checkCookie, isChunkName } from './cookie.ts';
 import { SessionError } from './errors.ts';
 import type { Place } from './events.ts';
 import { FIELDS } from './fields.ts';
 import type { Told } from './fields.ts';
-import { parseTable, refuse } from './parse.ts';
+import { ms, parseTable, refuse } from './parse.ts';
 import type { Parsed } from './parse.ts';
 import { placeOf } from './place.ts';
-import type { POSTGRES_FIELDS } from './postgres-fields.ts';
+import { toPostgres } from './postgres-settings.ts';
+import type { PostgresSettings } from './postgres-settings.ts';
 import { secretProblem } from './secret.ts';
 import type { Timeouts } from './session.ts';
 import type { Lifetime } from './storage.ts';
@@ -86,26 +86,6 @@ export interface LogoutSettings {
   readonly clearSiteData: readonly string[];
 }
 
-export interface PostgresSettings {
-  readonly url: string | undefined;
-  readonly listenUrl: string | undefined;
-  readonly host: string | undefined;
-  readonly port: number;
-  readonly user: string | undefined;
-  readonly password: string | undefined;
-  readonly database: string | undefined;
-  readonly schema: string;
-  readonly ssl: boolean;
-  readonly sslVerify: boolean;
-  readonly sslCa: string | undefined;
-  readonly poolSize: number;
-  readonly connectTimeout: number;
-  readonly statementTimeout: number;
-  readonly prepared: boolean;
-  readonly migrate: boolean;
-  readonly auditRetention: number;
-}
-
 type Values = Parsed<typeof FIELDS>;
 
 /**
@@ -151,9 +131,6 @@ function withOldNames(values: Values): Values {
     remember: values.cookie_persistent ?? values.remember,
   };
 }
-
-/** 0 switches most limits off, so nothing else may become 0. */
-const ms = (seconds: number): number => (seconds > 0 ? Math.max(1, Math.round(seconds * 1000)) : 0);
 
 function toConfig(values: Values, oldNames: readonly string[]): Omit<Config, 'place'> {
   const storage = values.storage === 'cookie' ? 'cookie' : 'kong';
@@ -328,31 +305,3 @@ const toLogout = (values: Values): LogoutSettings => ({
   redirect: values.logout_redirect_uri,
   clearSiteData: values.logout_clear_site_data ?? [],
 });
-
-function toPostgres(values: Parsed<typeof POSTGRES_FIELDS>): PostgresSettings {
-  if (values.url === undefined && values.host === undefined) {
-    refuse('postgres', 'at least one of these fields must be non-empty: url, host');
-  }
-  if (values.host !== undefined && values.user === undefined) {
-    refuse('postgres.user', 'required with postgres.host');
-  }
-  return {
-    url: values.url,
-    listenUrl: values.listen_url,
-    host: values.host,
-    port: values.port,
-    user: values.user,
-    password: values.password,
-    database: values.database,
-    schema: values.schema,
-    ssl: values.ssl,
-    sslVerify: values.ssl_verify,
-    sslCa: values.ssl_ca,
-    poolSize: values.pool_size,
-    connectTimeout: ms(values.connect_timeout),
-    statementTimeout: ms(values.statement_timeout),
-    prepared: values.prepared,
-    migrate: values.migrate,
-    auditRetention: ms(values.audit_retention),
-  };
-}

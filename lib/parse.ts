@@ -121,3 +121,7 @@ function parseArray(field: ArrayField, value: unknown, name: string): string[] {
     parseString({ ...field.elements, description: '' }, element, `${name}[${index + 1}]`),
   );
 }
+
+/** 0 switches most limits off, so nothing else may become 0. */
+export const ms = (seconds: number): number =>
+  seconds > 0 ? Math.max(1, Math.round(seconds * 1000)) : 0;

@@ -1,10 +1,11 @@
 import { openAudit } from './audit.ts';
 import { openBackend } from './backend.ts';
-import type { Config, PostgresSettings } from './config.ts';
+import type { Config } from './config.ts';
 import { CookieStorage } from './cookie-storage.ts';
 import { Credentials } from './credentials.ts';
 import { openDatabase } from './database.ts';
 import type { Database } from './database.ts';
+import type { PostgresSettings } from './postgres-settings.ts';
 import { closeAll, openCutOffs, openServerStorage } from './server-storage.ts';
 import type { Storage } from './storage.ts';
 import type { DataCodec } from './token.ts';
