@@ -55,13 +55,13 @@ export async function openStandIns(
     const commands = commandsOf(peer, fixtures, folder);
     const probe = join(folder, `${peer}.probe`);
     const node = `'${process.execPath}' --import '${fixtures.probe}'`;
-    const gateway = fork(path('gateway.ts'), [
-      JSON.stringify({
-        socketPath: join(folder, `${peer}.sock`),
-        queryCmd: `'${process.execPath}' ${commands.dump}`,
-        startCmd: `/usr/bin/env BENCH_PROBE='${probe}' ${node} ${commands.serve}`,
-      }),
-    ]);
+    const server = {
+      socketPath: join(folder, `${peer}.sock`),
+      queryCmd: `'${process.execPath}' ${commands.dump}`,
+      startCmd: `/usr/bin/env BENCH_PROBE='${probe}' ${node} ${commands.serve}`,
+    };
+    const execArgv = ['--import', 'tsx'];
+    const gateway = fork(path('gateway.ts'), [JSON.stringify(server)], { execArgv });
     cleanup.defer(() => end(gateway));
     const { adminUrl, proxyUrl, serverPid } = (await nextMessage(gateway)) as Ready;
     const target = {

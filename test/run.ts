@@ -1,12 +1,13 @@
-import { readdir } from 'node:fs/promises';
+import { readdir, rm } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
-import { join, relative } from 'node:path';
+import { format, join, parse } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { run } from 'node:test';
 import { spec, type TestEvent } from 'node:test/reporters';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { findChromium } from './support/browser.ts';
+import { bundle } from './support/bundle.ts';
 import { startPostgres } from './support/postgres.ts';
 
 /**
@@ -15,6 +16,7 @@ import { startPostgres } from './support/postgres.ts';
  * whole run. Exit code 1 when a test failed or nothing matched.
  */
 const ROOT = fileURLToPath(new URL('.', import.meta.url));
+const PROGRAMS = fileURLToPath(new URL('../dist/test', import.meta.url));
 const FILE_TIMEOUT = 5 * 60_000; // milliseconds; a file that hangs is a failure, not a standstill
 /** One file more than there are cores: most of them wait for a clock most of the time. */
 const CONCURRENCY = Math.min(availableParallelism() + 1, 5);
@@ -26,16 +28,33 @@ const { positionals: parts, values } = parseArgs({
 
 const isWanted = (file: string) => parts.length === 0 || parts.some((part) => file.includes(part));
 
+/** Paths within this folder. */
 async function select(): Promise<string[]> {
   const names = await readdir(ROOT, { recursive: true });
-  const files = names.filter((name) => name.endsWith('.test.ts') && isWanted(name));
-  return files.toSorted().map((name) => join(ROOT, name));
+  return names.filter((name) => name.endsWith('.test.ts') && isWanted(name)).toSorted();
 }
+
+/** Once for all, since what they share would else be read and translated by each of their processes. */
+async function compile(names: readonly string[]): Promise<void> {
+  await rm(PROGRAMS, { recursive: true, force: true });
+  await bundle({
+    entryPoints: names.map((name) => join(ROOT, name)),
+    outbase: ROOT,
+    outdir: PROGRAMS,
+    splitting: true,
+    sourcemap: true,
+  });
+  // What this process was started with, its children are too: they need no translator any more.
+  process.execArgv.splice(0, Infinity, '--enable-source-maps');
+}
+
+const programOf = (name: string): string =>
+  join(PROGRAMS, format({ ...parse(name), base: '', ext: '.js' }));
 
 /** Without a Chromium the browser tests skip themselves (with CI=true they fail); nobody should overlook that. */
 function warnOfMissingChromium(files: readonly string[]): void {
   if (findChromium() !== undefined) return;
-  const skipped = files.filter((file) => relative(ROOT, file).startsWith('browser'));
+  const skipped = files.filter((file) => file.startsWith('browser'));
   if (skipped.length === 0) return;
   const rule = '!'.repeat(78);
   console.log(`${rule}\n!! NO CHROMIUM FOUND: the browser tests do not run.`);
@@ -48,15 +67,13 @@ function warnOfMissingChromium(files: readonly string[]): void {
  */
 function filesOverMessagePack(files: readonly string[]): string[] {
   if (process.env['KONG_ADMIN_URL'] || process.env['PLUGIN_PROTOCOL']) return [];
-  const names = files.map((file) => relative(ROOT, file));
-  const again = names.filter((name) => name.startsWith('e2e') && !name.includes('stock-server'));
-  return again.map((name) => join(ROOT, name));
+  return files.filter((file) => file.startsWith('e2e') && !file.includes('stock-server'));
 }
 
 /** Runs the files and adds to the counts: tests, pass, fail … */
-async function runFiles(files: string[], counts: Map<string, number>): Promise<void> {
+async function runFiles(files: readonly string[], counts: Map<string, number>): Promise<void> {
   const events = run({
-    files,
+    files: files.map(programOf),
     concurrency: CONCURRENCY,
     timeout: FILE_TIMEOUT,
     ...(values.name !== undefined && { testNamePatterns: [values.name] }),
@@ -87,6 +104,7 @@ if (files.length === 0) {
   process.exit(1);
 }
 warnOfMissingChromium(files);
+await compile(files);
 const postgres = await startPostgres();
 process.env['DATABASE_URL'] = postgres.url; // the files make databases of their own on it
 const again = filesOverMessagePack(files);

@@ -133,7 +133,7 @@ test('a configuration that the schema takes starts, and its cookies and redirect
       );
       for (const line of [...lines, logout.redirect ?? '']) assert.match(line, /^[ -~]*$/);
     }),
-    { numRuns: 5000 },
+    { numRuns: 2000 },
   );
   assert.ok(taken > 1000, `only ${taken} were taken`);
 });
@@ -160,6 +160,6 @@ for (const [path, { js }] of patternsOf(FIELDS, 'config'))
         if (value === '') return;
         assert.equal(validateField(kong as KongField, value) === undefined, js.test(value));
       }),
-      { numRuns: 2000 },
+      { numRuns: 1000 },
     );
   });

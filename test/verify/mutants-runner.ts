@@ -1,9 +1,9 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFile, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fileURLToPath, pathToFileURL } from 'node:url';
-import { build, type Plugin } from 'esbuild';
+import { fileURLToPath } from 'node:url';
+import { bundle } from '../support/bundle.ts';
 import type { Mutant } from './mutants-sites.ts';
 
 export const ROOT = fileURLToPath(new URL('../../', import.meta.url));
@@ -38,13 +38,13 @@ export class Suite {
 
   /** Whether all tests pass within so many milliseconds. */
   async passes(mutant: Mutant | undefined, limit: number): Promise<boolean> {
-    const bundle = `${this.#prefix}-${this.#count++}.mjs`;
+    const program = `${this.#prefix}-${this.#count++}.mjs`;
     try {
-      await this.#bundle(mutant, bundle);
+      await this.#bundle(mutant, program);
     } catch {
       return false; // no program at all
     }
-    const child = spawn(process.execPath, ['--test-reporter', IMPATIENT, bundle], {
+    const child = spawn(process.execPath, ['--test-reporter', IMPATIENT, program], {
       cwd: ROOT,
       env: { ...process.env, ...this.#env },
       stdio: 'ignore',
@@ -52,40 +52,21 @@ export class Suite {
       killSignal: 'SIGKILL',
     });
     const [code] = (await once(child, 'close')) as [number | null];
-    await rm(bundle); // there are many of them
+    await rm(program); // there are many of them
     return code === 0;
   }
 
   async #bundle(mutant: Mutant | undefined, outfile: string): Promise<void> {
-    await build({
-      stdin: {
-        contents: this.#files.map((file) => `import './${file}';`).join('\n'),
-        resolveDir: ROOT,
+    await bundle(
+      {
+        stdin: {
+          contents: this.#files.map((file) => `import './${file}';`).join('\n'),
+          resolveDir: ROOT,
+        },
+        outfile,
+        nodePaths: [join(ROOT, 'node_modules')],
       },
-      outfile,
-      bundle: true,
-      platform: 'node',
-      format: 'esm',
-      packages: 'external',
-      nodePaths: [join(ROOT, 'node_modules')],
-      logLevel: 'silent',
-      plugins: [sources(mutant)],
-    });
+      mutant && { path: join(ROOT, mutant.file), text: mutant.text },
+    );
   }
 }
-
-/** Reads every source, the changed one from memory, and lets each know where it really is. */
-const sources = (mutant: Mutant | undefined): Plugin => ({
-  name: 'sources',
-  setup(bundler) {
-    bundler.onLoad({ filter: /\.ts$/ }, async ({ path }) => {
-      const isChanged = mutant !== undefined && path === join(ROOT, mutant.file);
-      const text = isChanged ? mutant.text : await readFile(path, 'utf8');
-      const url = JSON.stringify(pathToFileURL(path).href);
-      return { contents: text.replaceAll('import.meta.url', url), loader: 'ts' };
-    });
-    bundler.onResolve({ filter: /^[^.]/ }, ({ path }) =>
-      path.startsWith('/') ? undefined : { path, external: true },
-    );
-  },
-});
