@@ -233,6 +233,47 @@ describe('a second plugin with a cookie of the same name', () => {
     });
 });
 
+describe('a second plugin with a cookie of another name', () => {
+  const COOKIE = { storage: 'cookie' };
+  const NAMES: readonly (readonly [string, object, object, string[]])[] = [
+    ['that is a part of the first', COOKIE, { cookie_name: 'session2' }, ['warning cookie_parts']],
+    [
+      'of which the first is a part',
+      { cookie_name: 'a3' },
+      { ...COOKIE, cookie_name: 'a' },
+      ['warning cookie_parts'],
+    ],
+    ['with a digit that no part has', COOKIE, { cookie_name: 'session1' }, []],
+    ['with two digits', COOKIE, { cookie_name: 'session20' }, []],
+    ['beside sessions on the server', {}, { cookie_name: 'session2' }, []],
+    ['in another place', COOKIE, { cookie_name: 'session2', cookie_path: '/a' }, []],
+    [
+      'and one persistent cookie',
+      { remember: true },
+      { remember: true, cookie_name: 'b' },
+      ['warning cookie_clash'],
+    ],
+    [
+      'and two persistent ones',
+      { remember: true },
+      { remember: true, cookie_name: 'b', remember_cookie_name: 'c' },
+      [],
+    ],
+    ['where one has no persistent cookie', { remember: true }, { cookie_name: 'b' }, []],
+  ];
+  for (const [title, first, second, expected] of NAMES)
+    test(title, async (context) => {
+      const scene = await setUp(context);
+      await config({ ...VISIBLE, ...first })(scene);
+      await attach(NAME, { ...SECRET, ...VISIBLE, ...second })(scene);
+      const { diagnoses } = await diagnose(scene.url);
+      assert.deepEqual(
+        bad(diagnoses).filter((line) => line.includes('cookie_')),
+        expected,
+      );
+    });
+});
+
 test('the most specific plugin counts, and routes without session-guard do not', async (context) => {
   const { url, admin, route, guard } = await setUp(context);
   await admin.delete(guard);
