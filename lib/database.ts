@@ -45,6 +45,8 @@ const GRACE = 250;
 /** A connection does more than this in the time that anybody waits for it. */
 const WAITING_PER_CONNECTION = 100;
 const CLOSE_TIMEOUT = 2500;
+/** As Kong keeps its own (pg_keepalive_timeout): visitors who come every half minute need no new connection. */
+const IDLE_TIMEOUT = 60_000;
 const NOW: Statement = { name: 'now', text: `select ${TIME} as now` };
 
 /** Sends a statement; one without values may be several, separated by semicolons, and is not prepared. */
@@ -98,6 +100,7 @@ export class Database {
       application_name: 'session-guard',
       max: settings.poolSize,
       connectionTimeoutMillis: settings.connectTimeout,
+      idleTimeoutMillis: IDLE_TIMEOUT,
       // Sent with the start-up packet, which a pooler in transaction mode would refuse.
       ...(settings.prepared && { statement_timeout: settings.statementTimeout }),
       keepAlive: true,
