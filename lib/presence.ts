@@ -64,7 +64,7 @@ export const foundIn = ({ session, remember }: Presence): Found[] =>
 /** Finds out whom the cookies prove, asking the store where this node cannot know. */
 export async function examine(guard: Guard, request: Request): Promise<Presence> {
   const { channels, config, storage } = guard;
-  const session = await examineChannel(guard, request, channels.session);
+  const session = await examineChannel(guard, request, channels.session, request.cookies);
   const header = session.own.rest ?? request.cookies;
   // The persistent cookie counts where the session's own has nothing to say, and to those who sign in anew.
   const isNeeded = session.proof === undefined || request.credential !== undefined;
@@ -103,7 +103,7 @@ async function examineChannel(
   guard: Guard,
   request: Request,
   channel: Channel,
-  header = request.cookies,
+  header: string,
 ): Promise<Found> {
   const { own, tokens } =
     recall(channel, header) ?? (await read(channel, header, guard.storage.now()));

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import type { Guard } from '../../lib/presence.ts';
 import { cookiesOf, GuardScene, who } from '../support/guard-scene.ts';
-import { statementsOf } from '../support/nodes.ts';
+import { codesOf, statementsOf } from '../support/nodes.ts';
 import { alice, bob, SECRET, Visitor } from '../support/visitor.ts';
 
 /** Several cookies of one session, and one cookie of several sessions, over a real database. */
@@ -117,8 +117,8 @@ describe('copies of cookies', () => {
   test('a sign-in or a logout with both is no replay', async () => {
     const { old, visitor } = await withOldCopy({});
     const logout = { method: 'DELETE', target: '/?session_logout=true' };
-    const decision = await together(old, visitor).visit(scene.guard(), logout);
-    assert.equal(decision.kind, 'logout');
+    const told = await codesOf(() => together(old, visitor).visit(scene.guard(), logout));
+    assert.deepEqual(told, ['session_ended']);
     assert.equal(who(await visitor.visit(scene.guard())), 'nobody');
   });
 

@@ -6,6 +6,7 @@ import type { Backend, BackendOptions } from '../../lib/backend.ts';
 import type { SessionLimit } from '../../lib/config.ts';
 import { openDatabase } from '../../lib/database.ts';
 import type { Database, DatabaseOptions, QueryEvent } from '../../lib/database.ts';
+import type { SessionEvent } from '../../lib/events.ts';
 import { openServerStorage } from '../../lib/server-storage.ts';
 import type { Codec, ServerStorage } from '../../lib/server-storage.ts';
 import type { Session, SessionData } from '../../lib/session.ts';
@@ -171,13 +172,24 @@ export const untilTrusted = async (node: TestNode): Promise<void> => {
 
 /** The names of the statements that `work` sends, in order; a node may look after its tables at any time. */
 export async function statementsOf(work: () => Promise<unknown>): Promise<string[]> {
-  const names: string[] = [];
-  const note = (event: unknown) => names.push((event as QueryEvent).name);
-  subscribe('session-guard.query', note);
+  const events = await publishedBy<QueryEvent>('session-guard.query', work);
+  return events.map(({ name }) => name).filter((name) => name !== 'migrations');
+}
+
+/** The codes of what `work` reports, in order. */
+export async function codesOf(work: () => Promise<unknown>): Promise<string[]> {
+  const events = await publishedBy<SessionEvent>('session-guard', work);
+  return events.map(({ code }) => code);
+}
+
+async function publishedBy<Event>(channel: string, work: () => Promise<unknown>): Promise<Event[]> {
+  const published: Event[] = [];
+  const note = (event: unknown) => published.push(event as Event);
+  subscribe(channel, note);
   try {
     await work();
   } finally {
-    unsubscribe('session-guard.query', note);
+    unsubscribe(channel, note);
   }
-  return names.filter((name) => name !== 'migrations');
+  return published;
 }

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { recall } from '../../lib/channel.ts';
 import { CookieStorage } from '../../lib/cookie-storage.ts';
-import { events, type SessionEvent } from '../../lib/events.ts';
 import { type Decision, deliberate } from '../../lib/guard.ts';
 import { recognise } from '../../lib/recognition.ts';
+import { codesOf } from '../support/nodes.ts';
 import {
   alice,
   bob,
@@ -417,16 +417,12 @@ test('the same groups at the same credential are the same session', async () => 
   assert.deepEqual(cookiesOf(await visitor.visit(guard, signIn)), []);
 });
 
-test('that a consumer is gone is told', async (t) => {
-  const told: unknown[] = [];
-  const listener = (event: unknown) => told.push((event as SessionEvent).code);
-  events.subscribe(listener);
-  t.after(() => events.unsubscribe(listener));
+test('that a consumer is gone is told', async () => {
   const guard = world().guard();
   const visitor = new Visitor();
   await visitor.visit(guard, signInAs(carol));
-  await visitor.visit(guard, { consumer: bob });
-  assert.ok(told.includes('consumer_gone'), told.join());
+  const told = await codesOf(() => visitor.visit(guard, { consumer: bob }));
+  assert.deepEqual(told, ['consumer_gone']);
 });
 
 test('who signs in with the persistent cookie alone gets a session', async () => {
