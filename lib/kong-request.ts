@@ -210,7 +210,7 @@ class KongRequest implements Request {
     const answers = await this.#pdk.read(calls);
     for (let index = 0; index < calls.length; index++) {
       const call = calls[index]!;
-      const answer = answers[index];
+      const answer = checked(call, answers[index]);
       this.#answers.set(call, answer);
       if (call === COOKIE) this.#cookies = text(answer) ?? '';
       else if (call === VIEW) this.#see(text(answer));
@@ -256,14 +256,41 @@ class KongRequest implements Request {
   }
 }
 
-/** All headers; `undefined` where there are more than Kong hands out. */
+/**
+ * Who signs in and what the cookies are is not guessed: an answer of a kind that Kong never gives fails the request.
+ * @throws TypeError which names the call and the kind of answer, not the answer
+ */
+function checked(call: PdkCall, answer: unknown): unknown {
+  if (answer === undefined || answer === null) return answer;
+  const [method] = call;
+  if (call === CREDENTIAL && !isTable(answer)) throw unexpected(method, answer);
+  if (method === 'kong.nginx.get_var' && typeof answer !== 'string')
+    throw unexpected(method, answer);
+  return answer;
+}
+
+/** An empty Lua table may arrive as an empty list. */
+const isTable = (answer: unknown): boolean =>
+  typeof answer === 'object' &&
+  !(answer instanceof Uint8Array) &&
+  !(Array.isArray(answer) && answer.length > 0);
+
+const unexpected = (method: string, answer: unknown): TypeError =>
+  new TypeError(`${method} answered with a ${typeof answer}, which it never does`);
+
+/**
+ * All headers; `undefined` where there are more than Kong hands out.
+ * @throws TypeError where a header is neither a line nor several
+ */
 function headersIn(answer: unknown): HeaderMap | undefined {
   if (typeof answer !== 'object' || answer === null) return undefined;
   const headers = answer as HeaderMap;
   let lines = 0;
   for (const name in headers) {
-    const value = headers[name];
-    lines += Array.isArray(value) ? value.length : 1;
+    const value: unknown = headers[name];
+    if (Array.isArray(value)) lines += value.length;
+    else if (value === undefined || typeof value === 'string') lines += 1;
+    else throw unexpected('kong.request.get_headers', value);
   }
   return lines < MAX_LINES ? headers : undefined;
 }

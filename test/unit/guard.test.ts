@@ -531,3 +531,16 @@ test('a persistent cookie that has run out is deleted, one that was never there 
   assert.deepEqual(await names(alone), ['session=']);
   assert.deepEqual(await names(visitor), ['session=', 'remember=']);
 });
+
+test('a cookie that does not open is deleted; a persistent one is left to whose it may be', async () => {
+  const guard = world().guard({ remember: true });
+  const visitor = new Visitor();
+  await visitor.visit(guard, signInAs(alice));
+  for (const [name, value] of visitor.jar) visitor.jar.set(name, damage(value));
+  const decision = await visitor.visit(guard);
+  assert.deepEqual(
+    cookiesOf(decision).map((line) => line.slice(0, line.indexOf(';'))),
+    ['session='],
+  );
+  assert.deepEqual([...visitor.jar.keys()], ['remember']);
+});

@@ -34,6 +34,7 @@ const octets = (text: string): string => Buffer.from(text).toString('latin1');
 
 const LINE = 'kong.nginx.get_var request';
 const HEADERS = 'kong.request.get_headers 1000';
+const COOKIES = 'kong.nginx.get_var http_cookie';
 
 test('an empty header is there, over ProtoBuf, where one variable says the rest', async () => {
   const answers = {
@@ -94,4 +95,42 @@ test('of a request with more headers than Kong hands out one header is asked for
   const { request } = await read({ pipelined: true, answers });
   assert.equal(await request.hasHeader('x-background'), true);
   assert.equal(await request.hasHeader('x-other'), false);
+});
+
+test('an answer of a kind that Kong never gives fails the request, whose content is not told', async () => {
+  const credential = 'kong.client.get_credential';
+  const bytes = new Uint8Array(4);
+  const wrong: readonly (readonly [call: string, answer: unknown, pipelined?: boolean])[] = [
+    ...[42, true, 'hush', ['hush'], bytes].map((answer) => [credential, answer] as const),
+    ...[42, true, ['hush'], { hush: 1 }, bytes].flatMap(
+      (answer) =>
+        [
+          [COOKIES, answer],
+          [LINE, answer, true],
+        ] as const,
+    ),
+    ...[[42], { host: 42 }, { host: true }, bytes].map(
+      (answer) => [HEADERS, answer, true] as const,
+    ),
+  ];
+  for (const [call, answer, pipelined = false] of wrong) {
+    const problem = await read({ pipelined, answers: { [call]: answer } }).then(
+      () => undefined,
+      (error: unknown) => error,
+    );
+    assert.ok(problem instanceof TypeError, `${call} ${JSON.stringify(answer)}`);
+    assert.match(problem.message, /^kong\.[a-z_.]+ answered with a [a-z]+, which it never does$/);
+  }
+});
+
+test('no credential, and one without a name, are none and one', async () => {
+  const credential = 'kong.client.get_credential';
+  for (const answer of [undefined, null]) {
+    const { request } = await read({ answers: { [credential]: answer } });
+    assert.equal(request.credential, undefined);
+  }
+  for (const answer of [[], {}, { username: 'of ldap' }]) {
+    const { request } = await read({ answers: { [credential]: answer } });
+    assert.deepEqual(request.credential, {});
+  }
 });

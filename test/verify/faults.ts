@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { closeStorages } from '../../lib/storages.ts';
 import type { Reply } from '../support/client.ts';
-import { GARBAGE, PDK_FAULTS } from '../support/chaos/pdk.ts';
+import { garbageFor, PDK_FAULTS } from '../support/chaos/pdk.ts';
 import { identityOf, PROTOCOLS } from '../support/chaos/stage.ts';
 import { STATEMENT_FAULTS } from '../support/chaos/statements.ts';
 import { WIRE_FAULTS } from '../support/chaos/wire.ts';
@@ -32,9 +32,9 @@ const places = ({ calls, statements, messages }: Places): number =>
 function faultsAt({ calls, statements, messages }: Places): Fault[] {
   const at = (count: number) => Array.from({ length: count }, (_, index) => index);
   return [
-    ...at(calls.length).flatMap((index) =>
+    ...calls.flatMap((method, index) =>
       PDK_FAULTS.flatMap((kind) =>
-        (kind === 'garbage' ? GARBAGE : [undefined]).map((garbage): Fault => ({
+        (kind === 'garbage' ? garbageFor(method) : [undefined]).map((garbage): Fault => ({
           place: 'call',
           at: index,
           kind,

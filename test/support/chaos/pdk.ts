@@ -4,15 +4,20 @@ import type { Pdk, PdkCall } from '../../../lib/pdk.ts';
 export type PdkFault = 'error' | 'silence' | 'garbage';
 export const PDK_FAULTS: readonly PdkFault[] = ['error', 'silence', 'garbage'];
 
-/** No call of Kong's that we make answers any of these. */
-export const GARBAGE: readonly unknown[] = [
-  42,
-  true,
-  'garbage',
-  [4, 2],
-  { 4: 2 },
-  new Uint8Array(4),
-];
+const GARBAGE: readonly unknown[] = [42, true, 'garbage', [4, 2], { 4: 2 }, new Uint8Array(4)];
+
+/** Calls that answer with a text, and with a table that another plugin may have made. */
+const TEXTS =
+  /^kong\.(nginx\.get_var|request\.get_header|client\.get_forwarded_ip|request\.get_forwarded_scheme)$/;
+const TABLES = /^kong\.client\.(get_credential|get_consumer|load_consumer)$/;
+
+/** What a call of Kong's never answers: what it could is nothing that anybody could tell from the truth. */
+export const garbageFor = (method: string): readonly unknown[] =>
+  GARBAGE.filter((answer) => {
+    if (TEXTS.test(method)) return typeof answer !== 'string';
+    const isTable = typeof answer === 'object' && answer?.constructor === Object;
+    return !(TABLES.test(method) && isTable);
+  });
 
 export interface PdkPlan {
   /** Index of the call; what was asked before it is done. */
