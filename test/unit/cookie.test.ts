@@ -247,6 +247,19 @@ test('chunks without their first are kept from the upstream, and deleted', () =>
   }
 });
 
+test('chunks without their first are looked for up to the ninth, and not among those of a living cookie', () => {
+  const room = 4096 - 'session='.length - 1;
+  const [full, short] = ['x'.repeat(room), 'x'];
+  assert.deepEqual(find(`session8=${full}; session9=${short}`).chunks, [8, 9]);
+  const value = `2~ours${full}`;
+  const two = `session=${value.slice(0, room)}; session2=${full}`;
+  assert.deepEqual(find(`${two}; session3=${short}`), {
+    values: [`ours${full.slice(0, room - 6)}${full}`],
+    chunks: [2],
+    rest: `session3=${short}`,
+  });
+});
+
 test('the same cookie twice is one', () => {
   assert.deepEqual(find('session=ours1; session=ours1; a=1'), {
     values: ['ours1'],
