@@ -220,15 +220,12 @@ function toCookie(
   nameField: 'cookie_name' | 'remember_cookie_name',
 ): CookieSettings {
   const name = (values.cookie_prefix ?? '') + values[nameField];
-  const domain = cookieDomain(values.cookie_domain);
   const mustBeSecure =
-    checkPrefix(values, name, domain) ||
-    values.cookie_partitioned ||
-    values.cookie_same_site === 'None';
+    checkPrefix(values, name) || values.cookie_partitioned || values.cookie_same_site === 'None';
   return {
     name,
     path: values.cookie_path,
-    domain,
+    domain: cookieDomain(values.cookie_domain),
     sameSite: values.cookie_same_site === 'Default' ? undefined : values.cookie_same_site,
     httpOnly: values.cookie_http_only,
     secure: mustBeSecure || (values.cookie_secure_auto ? 'auto' : values.cookie_secure),
@@ -239,7 +236,7 @@ function toCookie(
 }
 
 /** Whether browsers hold the name to a promise, which they do in any case of its letters (RFC 6265bis 4.1.3). */
-function checkPrefix(values: Values, name: string, domain: string | undefined): boolean {
+function checkPrefix(values: Values, name: string): boolean {
   const isHost = /^__host-/i.test(name);
   const isHttp = /^__(host-)?http-/i.test(name);
   const isPrefixed = isHost || isHttp || /^__secure-/i.test(name);
@@ -247,7 +244,10 @@ function checkPrefix(values: Values, name: string, domain: string | undefined): 
     refuse('cookie_secure', `must be true for a cookie called ${name}`);
   }
   if (isHttp && !values.cookie_http_only) refuse('cookie_http_only', `must be true for ${name}`);
-  if (isHost && domain !== undefined) refuse('cookie_domain', `must be unset for ${name}`);
+  // As Kong's schema does, a domain that is left out (cookieDomain) too.
+  if (isHost && values.cookie_domain !== undefined) {
+    refuse('cookie_domain', `must be unset for ${name}`);
+  }
   if (isHost && values.cookie_path !== '/') refuse('cookie_path', `must be / for ${name}`);
   return isPrefixed;
 }

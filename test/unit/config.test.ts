@@ -203,6 +203,7 @@ test('each refusal names the field', () => {
     [{ logout_methods: ['PUT'] }, /^config\.logout_methods: expected one of/],
     [{ logout_methods: 'POST' }, /^config\.logout_methods: expected a set/],
     [{ cookie_name: '__Host-s', cookie_domain: 'x.test' }, /^config\.cookie_domain: /],
+    [{ cookie_name: '__Host-s', cookie_domain: 'localhost' }, /^config\.cookie_domain: /],
     [{ cookie_name: '__host-s', cookie_path: '/x' }, /^config\.cookie_path: /],
     [{ cookie_name: '__Secure-s', cookie_secure: false }, /^config\.cookie_secure: /],
     [{ cookie_prefix: '__Host-', cookie_domain: 'x.test' }, /^config\.cookie_domain: /],
