@@ -34,8 +34,8 @@ function cookiesOf(plugin: Plugin): Cookie[] {
   });
 }
 
-function clash({ plugin, field }: Cookie, other: Cookie): Diagnosis {
-  const message = `shares the cookie's name with plugin ${other.plugin.id}, but not its secret or storage`;
+function clash({ plugin, field, name }: Cookie, other: Cookie): Diagnosis {
+  const message = `its cookie ${name} has the name of one of plugin ${other.plugin.id}, and neither can read the other's`;
   const remedy = `give one of them another ${field}, or both the same secret, storage and cookie_name`;
   return warning('cookie_clash', `plugin ${plugin.id}`, message, remedy);
 }
