@@ -17,6 +17,7 @@ import { createAdmin } from '../support/gateway/admin/index.ts';
 import type { Schema } from '../support/gateway/admin/schema.ts';
 import { Entities } from '../support/gateway/entities.ts';
 import { run } from '../unit/cli/run.ts';
+import { runs } from '../support/runs.ts';
 
 /* Whatever `session-guard portal-conf` prints, Kong's Admin API and session-guard take. */
 
@@ -225,7 +226,7 @@ test('any configuration at all comes out as one that is accepted', async () => {
       parseConfig(withSecrets(result.config));
       converted.push(result.config);
     }),
-    { numRuns: 400 },
+    runs(400),
   );
   for (const each of converted.slice(0, 150)) await accept({ name: NAME, config: each });
 });

@@ -11,6 +11,7 @@ import { fill } from '../support/gateway/admin/fill.ts';
 import { fieldAt } from '../support/gateway/admin/schema.ts';
 import type { Field as KongField, Schema, Table } from '../support/gateway/admin/schema.ts';
 import { validate, validateField } from '../support/gateway/admin/validate.ts';
+import { runs } from '../support/runs.ts';
 
 /* What Kong's schema takes the parser takes too: otherwise the Admin API says 201 and every request 500. */
 
@@ -133,7 +134,7 @@ test('a configuration that the schema takes starts, and its cookies and redirect
       );
       for (const line of [...lines, logout.redirect ?? '']) assert.match(line, /^[ -~]*$/);
     }),
-    { numRuns: 2000 },
+    runs(2000),
   );
   assert.ok(taken > 1000, `only ${taken} were taken`);
 });
@@ -160,6 +161,6 @@ for (const [path, { js }] of patternsOf(FIELDS, 'config'))
         if (value === '') return;
         assert.equal(validateField(kong as KongField, value) === undefined, js.test(value));
       }),
-      { numRuns: 1000 },
+      runs(1000),
     );
   });

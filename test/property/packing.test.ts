@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { isRevokedBy } from '../../lib/notice.ts';
 import { sessionPacking } from '../../lib/packing.ts';
 import type { Session } from '../../lib/session.ts';
+import { runs } from '../support/runs.ts';
 
 const id = fc.oneof(fc.uuid(), fc.constantFrom('', '=', 'a"b', 'C:\\x', 'Ünï'), fc.string());
 const moment = fc.integer({ min: 1_600_000_000_000, max: 2_000_000_000_000 });
@@ -38,7 +39,7 @@ test('what is unpacked is what was packed', () => {
       data: { ...packed.data },
     });
   });
-  fc.assert(property, { numRuns: 500 });
+  fc.assert(property, runs(500));
 });
 
 test('no revocation overlooks what is packed', () => {
@@ -55,7 +56,7 @@ test('no revocation overlooks what is packed', () => {
       if (isRevokedBy(packed, revocation)) assert.ok(sessionPacking.mayMean(revocation, text));
     }
   });
-  fc.assert(property, { numRuns: 500 });
+  fc.assert(property, runs(500));
 });
 
 test('a revocation that means somebody else need not unpack', () => {
@@ -63,5 +64,5 @@ test('a revocation that means somebody else need not unpack', () => {
     const text = sessionPacking.pack(packed);
     assert.ok(!sessionPacking.mayMean({ kind: 'consumer', target, before: 0 }, text));
   });
-  fc.assert(property);
+  fc.assert(property, runs(100));
 });

@@ -7,6 +7,7 @@ import * as fc from 'fast-check';
 import { MAX_FRAME_BYTES, ProtobufWriter } from '../../lib/server/protobuf-codec.ts';
 import { KongLine } from '../contract/server-kong-protobuf.ts';
 import { listen } from '../unit/server/harness.ts';
+import { runs } from '../support/runs.ts';
 
 const frame = (fill: (out: ProtobufWriter) => void): Buffer => {
   const out = new ProtobufWriter();
@@ -85,7 +86,7 @@ test('what the server says does not depend on the pieces in which it hears', asy
   });
   await fc.assert(
     fc.asyncProperty(cuts, async (points) => assert.deepEqual(await said(points, sizes), whole)),
-    { numRuns: 100 },
+    runs(100),
   );
 });
 

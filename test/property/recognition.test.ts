@@ -5,6 +5,7 @@ import type { Consumer } from '../../lib/consumers.ts';
 import { CookieStorage } from '../../lib/cookie-storage.ts';
 import { deliberate } from '../../lib/guard.ts';
 import { recognise } from '../../lib/recognition.ts';
+import { runs } from '../support/runs.ts';
 import { alice, bob, openGuard, requestOf, signInAs, Visitor } from '../support/visitor.ts';
 
 /** The first in six of seven draws. */
@@ -91,6 +92,6 @@ test('the short cut decides as the guard does, or not at all', async () => {
       }
     },
   );
-  await fc.assert(property, { numRuns: 300 });
-  assert.ok(recognised > 50, `only ${recognised} requests took the short cut`);
+  await fc.assert(property, runs(300));
+  assert.ok(recognised > 30, `only ${recognised} requests took the short cut`);
 });

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { CookieStorage } from '../../lib/cookie-storage.ts';
+import { runs } from '../support/runs.ts';
 import { alice, openGuard, signInAs, Visitor } from '../support/visitor.ts';
 
 interface Limits {
@@ -105,6 +106,6 @@ test('any limits, any moments', async () => {
         );
       },
     ),
-    { numRuns: 300 },
+    runs(300),
   );
 });

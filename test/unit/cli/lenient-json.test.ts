@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
 import { parseLenientJson } from '../../../lib/cli/bundled/lenient-json.ts';
+import { runs } from '../../support/runs.ts';
 
 const plain = (value: unknown): unknown => JSON.parse(JSON.stringify(value));
 
@@ -10,7 +11,7 @@ test('everything that is JSON means what JSON.parse says', () => {
     fc.property(fc.json(), (text) => {
       assert.deepEqual(plain(parseLenientJson(text)), JSON.parse(text));
     }),
-    { numRuns: 500 },
+    runs(500),
   );
 });
 

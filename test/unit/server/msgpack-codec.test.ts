@@ -10,6 +10,7 @@ import {
   Unpacker,
 } from '../../../lib/server/msgpack-codec.ts';
 import type { PdkValue } from '../../../lib/pdk.ts';
+import { runs } from '../../support/runs.ts';
 import { TRACES } from '../../support/traces.ts';
 
 interface Frame {
@@ -116,7 +117,7 @@ test('agrees with another implementation on whatever that one writes, in any pie
         assert.deepEqual(plain(unpackAll(new Unpacker(), pieces)), plain(messages));
       },
     ),
-    { numRuns: 200 },
+    runs(200),
   );
 });
 
@@ -126,7 +127,7 @@ test('another implementation reads what it writes', () => {
       const reply = decode(packReply(id, undefined, value as PdkValue));
       assert.deepEqual(plain(reply), plain([1, id, null, value]));
     }),
-    { numRuns: 200 },
+    runs(200),
   );
 });
 
@@ -220,7 +221,7 @@ test('what is not MessagePack, too deep or too large throws MsgpackError and not
         assert.ok(err instanceof MsgpackError);
       }
     }),
-    { numRuns: 2000 },
+    runs(2000),
   );
 });
 

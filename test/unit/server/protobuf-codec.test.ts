@@ -11,6 +11,7 @@ import {
 } from '../../../lib/server/protobuf-codec.ts';
 import type { PdkMap } from '../../../lib/server/protobuf-codec.ts';
 import type { PdkValue } from '../../../lib/pdk.ts';
+import { runs } from '../../support/runs.ts';
 
 function write(fill: (out: ProtobufWriter) => void): Buffer {
   const out = new ProtobufWriter();
@@ -114,6 +115,7 @@ test('a Value comes back as it was', () => {
     fc.property(value, (given) => {
       assert.deepEqual(decodeValue(write((out) => out.value(given))), bare(given));
     }),
+    runs(100),
   );
 });
 
@@ -173,6 +175,6 @@ test('garbage throws ProtobufError and nothing else', () => {
         }
       }
     }),
-    { numRuns: 2000 },
+    runs(2000),
   );
 });
