@@ -139,6 +139,9 @@ function toConfig(values: Values, oldNames: readonly string[]): Omit<Config, 'pl
     refuse('postgres', `required with storage ${values.storage}: give a url, or host and user`);
   }
   const cookie = toCookie(values, 'cookie_name');
+  // Kong's schema looks at both names, whether there is a persistent cookie or not.
+  const lasting = toCookie(values, 'remember_cookie_name');
+  if (lasting.name === cookie.name) refuse('remember_cookie_name', 'must differ from cookie_name');
   const realm = (name: string) => [name, storage, postgres?.schema ?? ''].join(' ');
   const timeouts = toTimeouts(values);
   const touchInterval = toTouchInterval(values);
@@ -155,7 +158,7 @@ function toConfig(values: Values, oldNames: readonly string[]): Omit<Config, 'pl
     cacheTtl: ms(Math.min(values.cache_ttl, values.stale_ttl)),
     consumerTtl: ms(values.consumer_ttl),
     cookie,
-    remember: values.remember ? toRemember(values, timeouts, realm, cookie) : undefined,
+    remember: values.remember ? toRemember(values, timeouts, realm, [lasting, cookie]) : undefined,
     logout: toLogout(values),
     unauthenticated: values.unauthenticated,
     revokeOnReplay: values.revoke_on_replay,
@@ -263,10 +266,8 @@ function toRemember(
   values: Values,
   main: Timeouts,
   realm: (name: string) => string,
-  session: CookieSettings,
+  [cookie, session]: readonly [CookieSettings, CookieSettings],
 ): RememberSettings {
-  const cookie = toCookie(values, 'remember_cookie_name');
-  if (cookie.name === session.name) refuse('remember_cookie_name', 'must differ from cookie_name');
   const names = [cookie.name, session.name] as const;
   if (
     values.storage === 'cookie' &&

@@ -212,6 +212,8 @@ test('each refusal names the field', () => {
     [{ secret_fallbacks: [SECRET, 'a'.repeat(40)] }, /^config\.secret_fallbacks\[2\]: is too/],
     [{ secret_fallbacks: [''] }, /^config\.secret_fallbacks\[1\]: is empty/],
     [{ remember: true, remember_cookie_name: 'session' }, /^config\.remember_cookie_name: /],
+    [{ cookie_name: 'remember' }, /^config\.remember_cookie_name: must differ/],
+    [{ remember_cookie_name: '__Host-r', cookie_secure: false }, /^config\.cookie_secure: /],
     [{ remember: true, remember_cookie_name: 'session2' }, /^config\.remember_cookie_name: /],
     [{ remember: true, cookie_name: 'remember9' }, /^config\.remember_cookie_name: /],
     [{ logout_redirect_uri: '//evil.test' }, /^config\.logout_redirect_uri: /],

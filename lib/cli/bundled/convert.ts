@@ -56,8 +56,6 @@ function translate(field: string, given: unknown, all: Fields, reference: string
   if (typeof value === 'string' && printable(value) !== value) {
     return dropped(field, `has control characters${insteadOf(becomes)}`);
   }
-  const problem = problemOf({ [becomes]: value });
-  if (problem) return dropped(field, `${problem.sentence}${insteadOf(becomes)}`);
   return report(field, becomes, given, value);
 }
 

@@ -153,6 +153,9 @@ test('two cookies of one name', () => {
   const impossible = { remember: true, cookie_name: 'remember' };
   assert.equal(of(impossible).config, undefined);
   assert.deepEqual(codes(impossible), ['impossible']);
+  assert.deepEqual(codes({ cookie_name: 'remember' }), ['impossible']); // by Kong's schema too
+  const swapped = { cookie_name: 'remember', remember_cookie_name: 'session' };
+  assert.deepEqual(of(swapped).config, { secret: SECRET, ...swapped });
 });
 
 test('storage kong gets a database', () => {
