@@ -26,7 +26,7 @@ export type Decision =
       readonly kind: 'nobody';
       readonly why: Why;
       readonly cookies: readonly string[];
-      readonly rest?: string;
+      readonly rest: string | undefined;
     }
   /** An auth plugin verified a credential in this request; that identity stands. */
   | {
@@ -35,7 +35,7 @@ export type Decision =
       readonly groups?: readonly string[];
       readonly session?: Session;
       readonly idleSince?: number;
-      readonly rest?: string;
+      readonly rest: string | undefined;
     }
   /** The cookie proves who it is. */
   | {
@@ -44,7 +44,7 @@ export type Decision =
       readonly session: Session;
       readonly consumer: Consumer;
       readonly idleSince?: number;
-      readonly rest?: string;
+      readonly rest: string | undefined;
     }
   /** The session has ended, durably; the response says so and the upstream is not asked. */
   | { readonly kind: 'logout'; readonly cookies: readonly string[] }
@@ -92,7 +92,7 @@ async function nobody(guard: Guard, request: Request, presence: Presence): Promi
     if (isDead || own.values.length === 0)
       cookies.push(...(await writeCookies(channel, request, own, [], guard.storage.now())));
   }
-  return { kind: 'nobody', why: whyNobody(presence), cookies, ...restOf(presence.rest) };
+  return { kind: 'nobody', why: whyNobody(presence), cookies, rest: presence.rest };
 }
 
 function whyNobody(presence: Presence): Why {
@@ -101,9 +101,6 @@ function whyNobody(presence: Presence): Why {
   if (found.every(({ tokens }) => tokens.length === 0) || presence.isElsewhere) return 'invalid';
   return found.some(({ verdict }) => verdict === 'expired') ? 'expired' : 'revoked';
 }
-
-const restOf = (rest: string | undefined): { rest?: string } =>
-  rest === undefined ? {} : { rest };
 
 async function logOut(guard: Guard, request: Request, presence: Presence): Promise<Decision> {
   for (const session of await provenSessions(guard, request, presence)) {
@@ -122,7 +119,7 @@ async function signIn(guard: Guard, request: Request, presence: Presence): Promi
     kind: 'credential',
     cookies: [],
     ...(groups && { groups }),
-    ...restOf(presence.rest),
+    rest: presence.rest,
   } as const;
   if (consumer === undefined) {
     report('credential_without_consumer', { at: guard.config.place });
@@ -164,7 +161,7 @@ async function stayIn(guard: Guard, request: Request, presence: Presence): Promi
       : await restore(guard, request, presence, proof);
   if (kept === 'ended') return nobody(guard, request, await withDead(guard, presence, proof));
   if (kept === 'superseded') return nobody(guard, request, presence);
-  return { kind: 'session', consumer, ...kept, ...restOf(presence.rest) };
+  return { kind: 'session', consumer, ...kept, rest: presence.rest };
 }
 
 /** The presence after its session has ended: its cookie may be deleted if it is good for no other audience. */

@@ -13,7 +13,7 @@ import type { Session, SessionData } from './session.ts';
 import { sessionHeaders } from './told.ts';
 
 /** The calls that carry a decision out, in one batch that ends the event. */
-export async function carryOut(
+export function carryOut(
   decision: Decision,
   guard: Guard,
   request: Request,
@@ -29,10 +29,7 @@ export async function carryOut(
       return pdk.act([answer(decision.answer, decision.cookies)]);
     case 'nobody':
       if (config.unauthenticated === 'deny') return pdk.act([deny(decision.cookies)]);
-      return pdk.act([
-        ...upstreamCalls(await withoutLies(request), decision.rest),
-        ...responseCalls(decision.cookies, NOTHING),
-      ]);
+      return letPass(decision, request, pdk);
     case 'credential':
       return pdk.act([
         ...upstreamCalls(
@@ -57,6 +54,15 @@ export async function carryOut(
       return pdk.act(response.length > 0 ? [...response, ...identity] : identity);
     }
   }
+}
+
+async function letPass(
+  { cookies, rest }: Extract<Decision, { kind: 'nobody' }>,
+  request: Request,
+  pdk: Pdk,
+): Promise<void> {
+  const truth = await withoutLies(request);
+  await pdk.act([...upstreamCalls(truth, rest), ...responseCalls(cookies, NOTHING)]);
 }
 
 /** For whom nobody is signed in, or the anonymous consumer is. */

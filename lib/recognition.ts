@@ -33,9 +33,7 @@ export function recognise(guard: Guard, request: Request): Decision | undefined 
   const use = { generation: entry.generation, lifetime, touchInterval, prolongs: true };
   // Where the cookie has to carry the use it is due to be sent again.
   if (storage.seen(session, use) !== session) return undefined;
-  const decision = { kind: 'session', consumer, session, cookies: NO_COOKIES } as const;
-  const rest = own?.rest;
-  return rest === undefined ? decision : { ...decision, rest };
+  return { kind: 'session', consumer, session, cookies: NO_COOKIES, rest: own?.rest };
 }
 
 /** Whether the configuration asks for nothing that has to be looked into with every request. */

@@ -58,7 +58,7 @@ test('the same credential again begins nothing; another one does, and another us
 test('a credential without a consumer gets no session', async () => {
   const visitor = new Visitor();
   const decision = await visitor.visit(world().guard(), { credential: { id: 'x' } });
-  assert.deepEqual(decision, { kind: 'credential', cookies: [] });
+  assert.deepEqual(decision, { kind: 'credential', cookies: [], rest: undefined });
 });
 
 test('a logout deletes the cookie; without a session it is none, and with a credential it begins none', async () => {
