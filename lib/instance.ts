@@ -53,11 +53,11 @@ export class SessionGuard implements Instance {
    * Handles one request. Kong goes on with a request whose plugin throws, so nothing is thrown: what could not be
    * decided is answered with 503 (ASVS 16.5.3).
    */
-  async access(pdk: Pdk): Promise<void> {
-    if (!requests.hasSubscribers) return void (await this.#handle(pdk));
+  access(pdk: Pdk): Promise<unknown> {
+    if (!requests.hasSubscribers) return this.#handle(pdk);
     const { config } = this.#guard;
     const trace: RequestTrace = { pdk, config, startedAt: performance.now() };
-    await requests.tracePromise(() => this.#handle(trace.pdk), trace);
+    return requests.tracePromise(() => this.#handle(trace.pdk), trace);
   }
 
   /** What no request needs any more is closed. */

@@ -63,7 +63,8 @@ export class RequestReader {
 
   async read(pdk: Pdk): Promise<Request> {
     const request = new KongRequest(pdk);
-    await request.read(this.#batch(pdk.pipelined));
+    const batch = this.#batch(pdk.pipelined);
+    request.take(batch, await pdk.read(batch));
     hasView = request.hasView;
     // Kong forgot the variable only now; or there are more headers than it hands out.
     if (!request.isRead) await request.read(otherwise(pdk.pipelined));
@@ -207,7 +208,11 @@ class KongRequest implements Request {
 
   /** Asks for these in one batch. */
   async read(calls: readonly PdkCall[]): Promise<void> {
-    const answers = await this.#pdk.read(calls);
+    this.take(calls, await this.#pdk.read(calls));
+  }
+
+  /** Learns what Kong answered to these. */
+  take(calls: readonly PdkCall[], answers: readonly unknown[]): void {
     for (let index = 0; index < calls.length; index++) {
       const call = calls[index]!;
       const answer = checked(call, answers[index]);

@@ -40,7 +40,7 @@ export interface Pdk {
 
 /** A request's handler as the servers see it: one plugin instance, one configuration. */
 export interface Instance {
-  access(pdk: Pdk): Promise<void>;
+  access(pdk: Pdk): Promise<unknown>;
   /** Kong will not ask it again. */
   close?(): void;
 }
