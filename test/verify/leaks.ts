@@ -3,7 +3,7 @@ import { connectionsOf } from '../support/chaos/sql.ts';
 import { LOGOUT, Stage } from '../support/chaos/stage.ts';
 import { inParallel } from '../e2e/support/waiting.ts';
 import { startPostgres } from '../support/postgres.ts';
-import { type Figure, main, type Program } from './program.ts';
+import { type Figure, main, type Program, type Settings } from './program.ts';
 
 const MEGABYTE = 1024 * 1024;
 /** What may be held more at the end than after the warm-up. */
@@ -14,6 +14,8 @@ const WARM_UP = 0.1;
 const POOL = 10;
 
 interface Work {
+  /** As `--only` names it. */
+  readonly part: string;
   readonly name: string;
   readonly times: number;
   /** Whether the server did as it should. */
@@ -22,11 +24,13 @@ interface Work {
 
 const workOf = (count: number): readonly Work[] => [
   {
+    part: 'denials',
     name: 'denials',
     times: count,
     once: async (stage) => (await stage.ask()).status === 401,
   },
   {
+    part: 'sign-ins',
     name: 'sign-ins and sign-outs',
     times: count,
     once: async (stage, index) => {
@@ -37,6 +41,7 @@ const workOf = (count: number): readonly Work[] => [
     },
   },
   {
+    part: 'changes',
     name: 'changes of the configuration',
     times: Math.ceil(count / 1000),
     once: async (stage, index) => {
@@ -100,7 +105,7 @@ async function measure(stage: Stage, url: string, work: Work): Promise<Figure[]>
   ];
 }
 
-export async function run(count: number): Promise<Figure[]> {
+async function run({ count, only }: Settings): Promise<Figure[]> {
   const postgres = await startPostgres();
   try {
     const url = await postgres.newDatabase();
@@ -108,7 +113,9 @@ export async function run(count: number): Promise<Figure[]> {
     const stage = await Stage.open({ protocol: 'msgpack', config, nodeArgs: HEAP_ARGS });
     try {
       const figures: Figure[] = [];
-      for (const work of workOf(count)) figures.push(...(await measure(stage, url, work)));
+      for (const work of workOf(count)) {
+        if (only?.includes(work.part) !== false) figures.push(...(await measure(stage, url, work)));
+      }
       return figures;
     } finally {
       await stage.close();
@@ -123,7 +130,8 @@ export const program: Program = {
   claim: 'Denials, sign-ins, sign-outs and changed configurations leave nothing behind.',
   counts: 'denials, as many sign-ins with sign-outs, and a thousandth of it changes',
   defaultCount: 1_000_000,
-  run: ({ count }) => run(count),
+  parts: workOf(1).map(({ part }) => part),
+  run,
 };
 
 await main(import.meta.url, program);
