@@ -94,11 +94,11 @@ function open(values: Values, { env }: Pick<Io, 'env'>): Database {
     });
   } catch (error) {
     if (!(error instanceof SessionError)) throw error;
-    const option = /^config\.postgres\.(\w+)/.exec(error.message)?.[1] ?? '';
+    const [, option, problem] = /^config\.postgres\.(\w+): (.*)$/s.exec(error.message) ?? [];
     throw usageError(
       option === 'schema'
         ? '--schema must be a lower-case SQL identifier such as session_guard'
-        : 'the database URL must look like postgres://user@host/database',
+        : `the database URL cannot be used: ${problem}`,
     );
   }
 }

@@ -46,9 +46,11 @@ test('a database that does not do its work is told in one line, without its pass
     [`postgres://u:${PASSWORD}@127.0.0.1:1/x`, 1, /nothing listens .*\(ECONNREFUSED\)/],
     [`postgres://u:${PASSWORD}@127.0.0.1:${port}/x`, 1, /wrong user or password|refuses this user/],
     [new URL('/no_such', scene.url).href, 1, /no such database \(3D000\)/],
-    [`mysql://u:${PASSWORD}@h/x`, 2, /must look like postgres:/],
-    [`postgres://u:${PASSWORD}@[/x`, 2, /must look like postgres:/],
-    [PASSWORD, 2, /must look like postgres:/],
+    [`mysql://u:${PASSWORD}@h/x`, 2, /must be a URL like postgres:/],
+    [`postgres://u:${PASSWORD}@[/x`, 2, /must be a URL like postgres:/],
+    [PASSWORD, 2, /must be a URL like postgres:/],
+    [`postgres://u:${PASSWORD}#@h/x`, 2, /percent-encoded/],
+    [`postgres://u:${PASSWORD}@h:99999/x`, 2, /must be a URL like postgres:/],
   ];
   for (const [database, code, message] of cases) {
     for (const argv of [['stats'], ['migrate'], ['revoke', '--all', '--yes']]) {
