@@ -61,14 +61,14 @@ export async function migrate(
     return await database.transaction(`migrate ${schema}`, STATEMENT_TIMEOUT, async (run) => {
       const step = stepsOf(run);
       await prepare(step, schema);
-      const todo = missing(all, await run<Applied>(readApplied(schema)));
-      for (const { id, sql, breaking } of todo) {
+      const pending = missing(all, await run<Applied>(readApplied(schema)));
+      for (const { id, sql, breaking } of pending) {
         await step(sql.replaceAll(':SCHEMA', `"${schema}"`));
         await step(`insert into "${schema}".migrations (id, breaking) values (${id}, ${breaking})`);
       }
       // Nodes that run older code find out whether they can go on (bus.ts).
-      if (todo.length > 0) await step(`select pg_notify('${schema}', 'schema')`);
-      return todo.map(({ id }) => id);
+      if (pending.length > 0) await step(`select pg_notify('${schema}', 'schema')`);
+      return pending.map(({ id }) => id);
     });
   } catch (error) {
     if (!isForbidden(error)) throw error;

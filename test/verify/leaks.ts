@@ -128,7 +128,7 @@ async function run({ count, only }: Settings): Promise<Figure[]> {
 export const program: Program = {
   name: 'leaks',
   claim: 'Denials, sign-ins, sign-outs and changed configurations leave nothing behind.',
-  counts: 'denials, as many sign-ins with sign-outs, and a thousandth of it changes',
+  counts: 'of each part, of changes a thousandth',
   defaultCount: 1_000_000,
   parts: workOf(1).map(({ part }) => part),
   run,
