@@ -21,11 +21,8 @@ export interface Told {
 }
 
 const server = JSON.parse(process.argv[2] ?? '{}') as PluginServerDefinition;
-const nginxInclude = await readFile(
-  new URL('../nginx/session-guard.conf', import.meta.url),
-  'utf8',
-);
-const gateway = await startGateway({ server, nginxInclude });
+const http = await readFile(new URL('../nginx/session-guard-http.conf', import.meta.url), 'utf8');
+const gateway = await startGateway({ server, nginxInclude: { http } });
 const { adminUrl, proxyUrl } = gateway;
 const tell = (message: Ready | Told): void => void process.send?.(message);
 

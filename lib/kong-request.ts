@@ -1,3 +1,4 @@
+import { AnonymousConsumers, saysAnonymous, SILENCE } from './anonymous.ts';
 import { CONSUMER_HEADERS, speaks } from './clearing.ts';
 import type { Config } from './config.ts';
 import type { Consumer } from './consumers.ts';
@@ -42,9 +43,12 @@ const TRAITS: Record<Exclude<Trait, 'user-agent'>, PdkCall> = {
 
 /** Of those who come with a credential all that a new session takes is asked for at once. */
 const FOR_SIGN_IN: readonly PdkCall[] = Object.freeze([CONSUMER, GROUPS, TRAITS.ip]);
+const CREDENTIAL_FOR_SIGN_IN: readonly PdkCall[] = Object.freeze([CREDENTIAL, ...FOR_SIGN_IN]);
 
 /** Request line, Cookie header and more in one variable, where nginx/session-guard.conf is included. */
 const VIEW = constant('kong.nginx.get_var', 'session_guard');
+/** The same, and what Kong's auth plugins have said by now, where nginx/session-guard-http.conf is included. */
+const TURN = constant('kong.nginx.get_var', 'session_guard_turn');
 
 /**
  * Reads requests: what is always needed at once, the rest when the guard asks for it. Where a batch is one round trip all
@@ -56,8 +60,13 @@ export class RequestReader {
   readonly #traits: readonly PdkCall[];
   /** Frozen, so that each is encoded once. */
   readonly #batches = new Map<string, readonly PdkCall[]>();
+  readonly #anonymous = new AnonymousConsumers();
+  readonly #variables: KongVariables;
+  /** The last request was anonymous for certain; the next one is, for the most part, too. */
+  #wasAnonymous = false;
 
-  constructor({ bind }: Pick<Config, 'bind'>) {
+  constructor({ bind }: Pick<Config, 'bind'>, variables = NODE) {
+    this.#variables = variables;
     this.#traits = bind.filter((trait) => trait !== 'user-agent').map((trait) => TRAITS[trait]);
   }
 
@@ -65,22 +74,42 @@ export class RequestReader {
     const request = new KongRequest(pdk);
     const batch = this.#batch(pdk.pipelined);
     request.take(batch, await pdk.read(batch));
-    hasView = request.hasView;
+    this.#variables.learn(request.variable);
     // Kong forgot the variable only now; or there are more headers than it hands out.
     if (!request.isRead) await request.read(otherwise(pdk.pipelined));
     if (!request.isRead) await request.read([COOKIE]);
-    if (pdk.pipelined && request.credential) await request.read(FOR_SIGN_IN);
+    if (!this.#recogniseAnonymous(request)) await this.#askWho(request, pdk);
     return request;
   }
 
+  #recogniseAnonymous(request: KongRequest): boolean {
+    const headers = request.credential ? undefined : this.#anonymous.headersIn(request.said);
+    this.#wasAnonymous = headers !== undefined;
+    if (headers) request.believe(headers);
+    return this.#wasAnonymous;
+  }
+
+  async #askWho(request: KongRequest, { pipelined }: Pdk): Promise<void> {
+    if (!request.knowsCredential) {
+      await request.read(pipelined ? CREDENTIAL_FOR_SIGN_IN : [CREDENTIAL]);
+    } else if (pipelined && request.credential) await request.read(FOR_SIGN_IN);
+    if (request.credential || !saysAnonymous(request.said)) return;
+    const consumer = await request.consumer();
+    if (consumer) this.#anonymous.add(consumer);
+    this.#recogniseAnonymous(request);
+  }
+
   #batch(isPipelined: boolean): readonly PdkCall[] {
-    const name = `${isPipelined} ${hasView}`;
+    const variable = this.#variables.best;
+    const isAnonymous = variable === 'turn' && this.#wasAnonymous;
+    const name = `${isPipelined} ${variable} ${isAnonymous}`;
     const known = this.#batches.get(name);
     if (known) return known;
+    const hasVariable = variable === 'turn' || variable === 'view';
     const batch = Object.freeze([
-      CREDENTIAL,
-      ...(hasView === false ? [] : [VIEW]),
-      ...(hasView === true ? [] : otherwise(isPipelined)),
+      ...(isAnonymous ? [] : [CREDENTIAL]),
+      ...VARIABLES[variable],
+      ...(hasVariable ? [] : otherwise(isPipelined)),
       ...(isPipelined ? this.#traits : []),
     ]);
     this.#batches.set(name, batch);
@@ -88,8 +117,27 @@ export class RequestReader {
   }
 }
 
-/** Whether this node's Kong has the variable: the first request finds out. */
-let hasView: boolean | undefined;
+type Variable = 'turn' | 'view' | 'none';
+
+const VARIABLES = { turn: [TURN], view: [VIEW], none: [], unknown: [TURN, VIEW] } as const;
+
+/** Which variable of ours a Kong has: the first request finds out. */
+export class KongVariables {
+  #best: Variable | 'unknown' = 'unknown';
+
+  get best(): Variable | 'unknown' {
+    return this.#best;
+  }
+
+  /** @param found the best of those that were asked for */
+  learn(found: Variable): void {
+    if (this.#best === 'unknown') this.#best = found;
+    else if (found === 'none' && this.#best !== 'none') this.#best = 'unknown';
+  }
+}
+
+/** Of the Kong that this process serves. */
+const NODE = new KongVariables();
 
 const otherwise = (isPipelined: boolean): readonly PdkCall[] =>
   isPipelined ? [HEADERS, REQUEST_LINE] : [COOKIE];
@@ -107,7 +155,9 @@ class KongRequest implements Request {
   #headers: HeaderMap | undefined;
   #spoken: readonly string[] | undefined;
   #cookies: string | undefined;
-  #hasView = false;
+  #variable: Variable = 'none';
+  #said: string | undefined;
+  #isUnclaimed = false;
 
   constructor(pdk: Pdk) {
     this.#pdk = pdk;
@@ -118,8 +168,25 @@ class KongRequest implements Request {
     return this.#cookies !== undefined;
   }
 
-  get hasView(): boolean {
-    return this.#hasView;
+  /** Of ours that Kong answered with. */
+  get variable(): Variable {
+    return this.#variable;
+  }
+
+  get knowsCredential(): boolean {
+    return this.#answers.has(CREDENTIAL);
+  }
+
+  /** Of it by the headers that only Kong and we may use, where the variable has them. */
+  get said(): string | undefined {
+    return this.#said;
+  }
+
+  /** What is said is Kong's own, in these headers: an auth plugin let the request pass as anonymous. */
+  believe(headers: readonly string[]): void {
+    if (!this.knowsCredential) this.#answers.set(CREDENTIAL, undefined);
+    this.#isUnclaimed = true;
+    this.#spoken = headers;
   }
 
   get cookies(): string {
@@ -127,7 +194,7 @@ class KongRequest implements Request {
   }
 
   get isUnclaimed(): boolean {
-    return this.#spoken === SPOKEN_BY_KONG;
+    return this.#isUnclaimed;
   }
 
   get spoken(): readonly string[] | undefined {
@@ -218,7 +285,8 @@ class KongRequest implements Request {
       const answer = checked(call, answers[index]);
       this.#answers.set(call, answer);
       if (call === COOKIE) this.#cookies = text(answer) ?? '';
-      else if (call === VIEW) this.#see(text(answer));
+      else if (call === TURN) this.#see('turn', text(answer));
+      else if (call === VIEW && this.#variable === 'none') this.#see('view', text(answer));
       else if (call === HEADERS) this.#know(answer);
     }
   }
@@ -249,15 +317,18 @@ class KongRequest implements Request {
     this.#cookies = typeof cookie === 'string' ? cookie : cookie.join('; ');
   }
 
-  /** See nginx/session-guard.conf. */
-  #see(view: string | undefined): void {
-    const [, line, claimed, cookies] = /^1 ([^\n]*)\n([^\n]*)\n(.*)$/s.exec(view ?? '') ?? [];
-    if (line === undefined || cookies === undefined) return;
-    this.#hasView = true;
-    this.#answers.set(REQUEST_LINE, line);
+  /** See nginx/session-guard.conf and nginx/session-guard-http.conf. */
+  #see(variable: Variable, view: string | undefined): void {
+    const [line = '', said, cookies, ...more] = view?.split('\n') ?? [];
+    const isTurn = variable === 'turn';
+    if (cookies === undefined || more.length > 0 || !line.startsWith(isTurn ? '2 ' : '1 ')) return;
+    this.#variable = variable;
+    this.#answers.set(REQUEST_LINE, line.slice(2));
     this.#cookies = cookies;
+    if (isTurn) this.#said = said;
     // A client that claims something is believed to claim everything.
-    this.#spoken = claimed === '' ? SPOKEN_BY_KONG : undefined;
+    this.#isUnclaimed = said === (isTurn ? SILENCE : '');
+    this.#spoken = this.#isUnclaimed ? SPOKEN_BY_KONG : undefined;
   }
 }
 

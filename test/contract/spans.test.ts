@@ -81,8 +81,8 @@ for (const protocol of PROTOCOLS) {
 }
 
 test('where the headers are not read the header is asked for, once', async (t) => {
-  const nginxInclude = await readFile(join(ROOT, 'nginx/session-guard.conf'), 'utf8');
-  const options = { protocol: 'protobuf' as Protocol, gateway: { nginxInclude } };
+  const http = await readFile(join(ROOT, 'nginx/session-guard-http.conf'), 'utf8');
+  const options = { protocol: 'protobuf' as Protocol, gateway: { nginxInclude: { http } } };
   const asked: string[][] = [];
   const spans = await spansOf(t, options, async (stage) => {
     const browser = await stage.signIn(await stage.person());

@@ -52,12 +52,20 @@ test('of unknown headers every one is cleared in every spelling', () => {
   assert.deepEqual(beside['X_Consumer-ID'], []);
 });
 
-test('the nginx include looks at every header that is cleared, and at no other', () => {
+const variableOf = (name: string) => `$http_${name.toLowerCase().replaceAll('-', '_')}`;
+
+test('both nginx includes look at every header that is cleared, and at no other', () => {
   const include = readFileSync(new URL('../../nginx/session-guard.conf', import.meta.url), 'utf8');
   const [, names = ''] =
     /^set \$session_guard "1 \$request\\n((?:\$http_\w+)+)\\n\$http_cookie";$/m.exec(include) ?? [];
   assert.deepEqual(
-    names.split('$http_').slice(1).toSorted(),
-    EVERY_HEADER.map((name) => name.toLowerCase().replaceAll('-', '_')).toSorted(),
+    names.split('$').slice(1).toSorted(),
+    EVERY_HEADER.map((name) => variableOf(name).slice(1)).toSorted(),
   );
+  const other = readFileSync(
+    new URL('../../nginx/session-guard-http.conf', import.meta.url),
+    'utf8',
+  );
+  const line = EVERY_HEADER.map(variableOf).join('\\t');
+  assert.ok(other.includes(`default "2 $request\\n${line}\\n$http_cookie";`), 'in this order');
 });

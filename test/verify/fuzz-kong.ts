@@ -13,13 +13,17 @@ export interface Person {
   readonly username: string;
 }
 
+/** nothing, nginx/session-guard.conf, nginx/session-guard-http.conf */
+export const INCLUDES = ['none', 'proxy', 'http'] as const;
+export type Include = (typeof INCLUDES)[number];
+
 /** A request as it reaches the plugin; text is octets (latin1). */
 export interface Visit {
   /** `$http_cookie`. */
   readonly cookies?: string;
   readonly person?: Person;
-  /** Whether Kong's nginx includes nginx/session-guard.conf. */
-  readonly hasInclude?: boolean;
+  /** What Kong's nginx includes. */
+  readonly include?: Include;
 }
 
 /** What became of a request. */
@@ -50,17 +54,22 @@ export const textOf = (value: LuaValue): string => (typeof value === 'string' ? 
 const idOf = (consumer: LuaValue): string => textOf(index(consumer, 'id'));
 
 const LINE = 'GET / HTTP/1.1';
+/** Of a request without any of the 17 headers that nginx/session-guard-http.conf looks at. */
+const SILENCE = '\t'.repeat(16);
 
 /** Kong's answers to what the plugin asks about a request. Absent is nil. */
 export function answer(
-  { cookies, person, hasInclude }: Visit,
+  { cookies, person, include }: Visit,
   method: string,
   argument: LuaValue,
 ): LuaValue | undefined {
   switch (method) {
     case 'kong.nginx.get_var':
       if (argument === 'http_cookie') return cookies;
-      if (argument === 'session_guard' && hasInclude) return `1 ${LINE}\n\n${cookies ?? ''}`;
+      if (argument === 'session_guard' && include === 'proxy')
+        return `1 ${LINE}\n\n${cookies ?? ''}`;
+      if (argument === 'session_guard_turn' && include === 'http')
+        return `2 ${LINE}\n${SILENCE}\n${cookies ?? ''}`;
       return argument === 'request' ? LINE : undefined;
     case 'kong.request.get_headers':
       return new Map(Object.entries({ host: 'fuzz.test', ...(cookies && { cookie: cookies }) }));

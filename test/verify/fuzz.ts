@@ -11,7 +11,15 @@ import { newSecret } from '../e2e/support/scene.ts';
 import { startPostgres } from '../support/postgres.ts';
 import { worthless } from './fuzz-cookies.ts';
 import { type Loot, NAME } from './fuzz-loot.ts';
-import { type Config, type Kong, type Person, signIn, type Visit } from './fuzz-kong.ts';
+import {
+  type Config,
+  type Include,
+  INCLUDES,
+  type Kong,
+  type Person,
+  signIn,
+  type Visit,
+} from './fuzz-kong.ts';
 import { MessagePackKong } from './fuzz-msgpack.ts';
 import { ProtobufKong } from './fuzz-protobuf.ts';
 import { type Testimony, WatchedServer } from './fuzz-server.ts';
@@ -75,23 +83,23 @@ export const program: Program = {
   },
 };
 
-/** Half of them as a Kong without nginx/session-guard.conf tells of them, half as one with it does. */
+/** A third of them as a Kong that includes nothing tells of them, and a third for each of our files. */
 async function fuzz({ count, seed }: Settings, cleanup: Cleanup): Promise<Figure[]> {
   const postgres = await startPostgres();
   cleanup.defer(() => postgres.stop());
   const folder = await mkdtemp(join(tmpdir(), 'session-guard-fuzz-'));
   cleanup.defer(() => rm(folder, { recursive: true, force: true }));
   const sieges: Siege[] = [];
-  for (const hasInclude of [false, true]) {
-    const server = await WatchedServer.start(join(folder, `${hasInclude}.socket`));
+  for (const include of INCLUDES) {
+    const server = await WatchedServer.start(join(folder, `${include}.socket`));
     cleanup.defer(() => server.stop());
     const url = await postgres.newDatabase();
     const sql = new Client({ connectionString: url });
     await sql.connect();
     cleanup.defer(() => sql.end());
-    const lanes = await openLanes(server.socket, url, { hasInclude, seed });
+    const lanes = await openLanes(server.socket, url, { include, seed });
     cleanup.defer(async () => lanes.forEach(({ kong }) => kong.close()));
-    sieges.push(await besiege(server, lanes, sql, Math.ceil(count / 2)));
+    sieges.push(await besiege(server, lanes, sql, Math.ceil(count / INCLUDES.length)));
   }
   return figuresOf(sieges, count);
 }
@@ -182,7 +190,7 @@ function statementsOf(sieges: readonly Siege[]): Figure {
 async function openLanes(
   socket: string,
   url: string,
-  { hasInclude, seed }: { hasInclude: boolean; seed: number },
+  { include, seed }: { include: Include; seed: number },
 ): Promise<Lane[]> {
   const lanes: Lane[] = [];
   for (const storage of STORAGES) {
@@ -192,11 +200,11 @@ async function openLanes(
       const config: Config = { secret, storage, ...LONG_LIVED, ...database };
       const bare = await protocol.open(socket, config);
       const kong: Kong = {
-        visit: (visit) => bare.visit({ ...visit, hasInclude }),
+        visit: (visit) => bare.visit({ ...visit, include }),
         close: () => bare.close(),
       };
       const loot = await collect(kong, secret, storage);
-      const own = 2 * (seed + lanes.length) + Number(hasInclude);
+      const own = INCLUDES.length * (seed + lanes.length) + INCLUDES.indexOf(include);
       lanes.push({ kong, loot, headers: worthless(loot, own) });
     }
   }

@@ -11,6 +11,7 @@ import type { Protocol } from '../../../lib/server/dump.ts';
 import type { Listeners } from '../../support/client.ts';
 import { Entities } from '../../support/gateway/entities.ts';
 import { type Gateway, startGateway } from '../../support/gateway/index.ts';
+import type { IncludedFiles } from '../../support/gateway/nginx-include.ts';
 import { startPostgres } from '../../support/postgres.ts';
 import { createCertificate } from '../../support/tls.ts';
 import { startUpstream } from '../../support/upstream.ts';
@@ -58,8 +59,8 @@ export interface EnvironmentOptions {
   readonly trustedIps?: readonly string[];
   /** Of the stand-in: further options of the plugin server. */
   readonly serverFlags?: readonly string[];
-  /** Of the stand-in: the text of its nginx_proxy_include. */
-  readonly nginxInclude?: string;
+  /** Of the stand-in. */
+  readonly nginxInclude?: IncludedFiles;
 }
 
 export function openEnvironment(options: EnvironmentOptions = {}): Promise<Environment> {

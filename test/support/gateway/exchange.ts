@@ -4,7 +4,7 @@ import type { Entities, Entity } from './entities.ts';
 import { Headers } from './headers.ts';
 import type { ErrorLog } from './log.ts';
 import type { LuaMap } from './lua.ts';
-import type { NginxInclude } from './nginx-include.ts';
+import type { IncludedVariables, NginxInclude } from './nginx-include.ts';
 
 /** What all requests of a node share. */
 export interface Node {
@@ -58,7 +58,7 @@ export class Exchange {
   /** The address that counts as the client's: the peer's, or X-Real-IP's of a trusted peer. */
   readonly remoteAddress: string;
   /** Of nginx, made by the include. */
-  variables: ReadonlyMap<string, string> = new Map();
+  variables: IncludedVariables | undefined;
   match: RouteMatch | undefined;
   args: string;
   /** Set by a plugin that sets Host, or by preserve_host. */

@@ -7,6 +7,7 @@ import { Entities } from './entities.ts';
 import { Listeners, createPlainListener, createSecureListener } from './listener.ts';
 import { ErrorLog } from './log.ts';
 import { NginxInclude } from './nginx-include.ts';
+import type { IncludedFiles } from './nginx-include.ts';
 import { PluginServer } from './plugin-server.ts';
 import { Proxy } from './proxy.ts';
 import { queryPlugin } from './query.ts';
@@ -45,8 +46,7 @@ export interface GatewayOptions {
   readonly propagationMs?: number;
   readonly tls?: { readonly key: string | Buffer; readonly cert: string | Buffer };
   readonly trustedIps?: readonly string[];
-  /** The text of a file for nginx_proxy_include. */
-  readonly nginxInclude?: string;
+  readonly nginxInclude?: IncludedFiles;
   readonly onLog?: (line: string) => void;
 }
 

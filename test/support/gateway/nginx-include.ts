@@ -1,16 +1,31 @@
 import type { HeaderLine } from './headers.ts';
 
+/** What nginx_proxy_include and nginx_http_include of kong.conf name: the texts of the files. */
+export interface IncludedFiles {
+  readonly proxy?: string | undefined;
+  readonly http?: string | undefined;
+}
+
+/** One variable of nginx by name; `undefined` = there is none. */
+type ValueOf = (name: string) => string | undefined;
+
 /**
- * A file that kong.conf includes in the server block of the proxy (nginx_proxy_include), as far as ours uses nginx:
- * `underscores_in_headers` and `set`, whose values are worked out before any phase of Kong. Throws on anything else.
+ * Files that kong.conf includes in the server block of the proxy and in the http block, as far as ours use nginx:
+ * `underscores_in_headers` and `set`, whose values are worked out before any phase of Kong, and a `map` with nothing but
+ * a volatile default, which is worked out whenever it is asked for. Throws on anything else.
  */
 export class NginxInclude {
   #underscores = true;
-  readonly #values = new Map<string, string>();
+  readonly #sets = new Map<string, string>();
+  readonly #maps = new Map<string, string>();
 
-  constructor(text: string) {
-    const statements = text.replaceAll(/^\s*#.*$/gm, '').split(/;\s*(?:\n|$)/);
-    for (const statement of statements) if (statement.trim() !== '') this.#add(statement.trim());
+  constructor({ proxy = '', http = '' }: IncludedFiles) {
+    for (const statement of statementsOf(proxy)) this.#add(statement);
+    const rest = withoutComments(http).replaceAll(MAP, (_, name: string, value: string) => {
+      this.#maps.set(name, value);
+      return '';
+    });
+    if (rest.trim() !== '') throw unknown(rest);
   }
 
   /** The headers that nginx lets through. */
@@ -19,17 +34,65 @@ export class NginxInclude {
   }
 
   /** The variables of a request that has only just arrived. */
-  variables(valueOf: (name: string) => string | undefined): ReadonlyMap<string, string> {
-    const evaluate = (text: string) =>
-      text.replaceAll('\\n', '\n').replaceAll(/\$(\w+)/g, (_, name: string) => valueOf(name) ?? '');
-    return new Map([...this.#values].map(([name, text]) => [name, evaluate(text)]));
+  variables(valueOf: ValueOf): IncludedVariables {
+    return new IncludedVariables(this.#sets, this.#maps, valueOf);
   }
 
   #add(statement: string): void {
     const [, name = '', value = ''] = /^set \$(\w+) "([^"]*)"$/.exec(statement) ?? [];
-    if (name !== '') this.#values.set(name, value);
+    if (name !== '') this.#sets.set(name, value);
     else if (/^underscores_in_headers (on|off)$/.test(statement)) {
       this.#underscores = statement.endsWith('on');
-    } else throw new Error(`the stand-in does not know the directive: ${statement}`);
+    } else throw unknown(statement);
+  }
+}
+
+const MAP = /map "" \$(\w+) \{\s*volatile;\s*default "([^"]*)";\s*\}/g;
+
+const withoutComments = (text: string): string => text.replaceAll(/^\s*#.*$/gm, '');
+
+const statementsOf = (text: string): string[] =>
+  withoutComments(text)
+    .split(/;\s*(?:\n|$)/)
+    .map((statement) => statement.trim())
+    .filter((statement) => statement !== '');
+
+const unknown = (statement: string): Error =>
+  new Error(`the stand-in does not know the directive: ${statement.trim()}`);
+
+/** The variables of one request that the files make. */
+export class IncludedVariables {
+  readonly #maps: ReadonlyMap<string, string>;
+  readonly #valueOf: ValueOf;
+  readonly #sets: ReadonlyMap<string, string>;
+  /** nginx works out a variable that its configuration names once, whatever becomes of the request's headers. */
+  readonly #indexed = new Map<string, string>();
+
+  constructor(
+    sets: ReadonlyMap<string, string>,
+    maps: ReadonlyMap<string, string>,
+    valueOf: ValueOf,
+  ) {
+    this.#maps = maps;
+    this.#valueOf = valueOf;
+    this.#sets = new Map([...sets].map(([name, text]) => [name, this.#evaluate(text)]));
+  }
+
+  get(name: string): string | undefined {
+    const template = this.#maps.get(name);
+    return template === undefined ? this.#sets.get(name) : this.#evaluate(template);
+  }
+
+  #evaluate(text: string): string {
+    return text
+      .replaceAll('\\n', '\n')
+      .replaceAll('\\t', '\t')
+      .replaceAll(/\$(\w+)/g, (_, name: string) => this.#value(name));
+  }
+
+  #value(name: string): string {
+    const known = this.#indexed.get(name) ?? this.#valueOf(name) ?? '';
+    this.#indexed.set(name, known);
+    return known;
   }
 }

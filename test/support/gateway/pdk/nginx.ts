@@ -43,7 +43,7 @@ function firstNamed(pairs: readonly (readonly [string, LuaValue])[], name: strin
 export function variable(exchange: Exchange, name: string): LuaValue {
   const known = VARIABLES[name.toLowerCase()];
   if (known !== undefined) return known(exchange);
-  const included = exchange.variables.get(name.toLowerCase());
+  const included = exchange.variables?.get(name.toLowerCase());
   if (included !== undefined) return included;
   const [, kind, rest = ''] = /^(http|cookie|arg)_(.+)$/i.exec(name) ?? [];
   if (kind === 'http') return exchange.headerVariable(rest);
