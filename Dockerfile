@@ -41,11 +41,12 @@ CMD ["/usr/local/bin/session-guard-server", "--socket", "/run/session-guard/serv
 FROM ${KONG_IMAGE} AS kong
 USER root
 COPY --from=build /build/root/ /usr/local/
-COPY nginx/session-guard.conf /usr/local/etc/session-guard.conf
+COPY nginx/session-guard-http.conf /usr/local/etc/session-guard-http.conf
 USER kong
 # All that kong.conf needs; everything else is Kong's default for a server of this name.
 ENV KONG_PLUGINS="bundled,session-guard" \
     KONG_PLUGINSERVER_NAMES="session-guard-server" \
-    KONG_NGINX_PROXY_INCLUDE="/usr/local/etc/session-guard.conf"
+    KONG_NGINX_PROXY_UNDERSCORES_IN_HEADERS="off" \
+    KONG_NGINX_HTTP_INCLUDE="/usr/local/etc/session-guard-http.conf"
 # An image in which the executable does not run is not built.
 RUN ["/usr/local/bin/session-guard-server", "-dump"]

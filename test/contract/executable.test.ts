@@ -91,17 +91,15 @@ describe('the single-file executable of the image', () => {
 
   test('Kong in the image is told the lines of kong.conf.example and runs as itself', async () => {
     const text = await readFile(fileOf('kong.conf.example'), 'utf8');
-    // Where its file is at hand the include stands in the place of the line above it, as the comment there says.
-    const lines = text
-      .replace(/^nginx_proxy_underscores.*/m, '')
-      .replace('#nginx_proxy_inc', 'nginx_proxy_inc');
+    // Its file is at hand there.
+    const lines = text.replace('#nginx_http_inc', 'nginx_http_inc');
     const expected = [...lines.matchAll(/^(\w+) = (.*)$/gm)].map(([, name = '', value = '']) => [
       `KONG_${name.toUpperCase()}`,
       value,
     ]);
     assert.deepEqual(image.env, Object.fromEntries(expected));
-    const include = join(image.root, image.env['KONG_NGINX_PROXY_INCLUDE'] ?? '');
-    assert.match(await readFile(include, 'utf8'), /^set \$session_guard /m);
+    const include = join(image.root, image.env['KONG_NGINX_HTTP_INCLUDE'] ?? '');
+    assert.match(await readFile(include, 'utf8'), /^map "" \$session_guard_turn /m);
     assert.equal(image.user, 'kong');
     assert.equal(dockerfile.lastStage, 'kong');
   });
