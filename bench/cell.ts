@@ -3,7 +3,7 @@ import { generate } from './load/index.ts';
 import { isGuard, isSingleUse } from './plan.ts';
 import type { Cell } from './plan.ts';
 import { total } from './probe.ts';
-import { cpuMicroseconds } from './processes.ts';
+import { cpuMicroseconds, machineTime } from './processes.ts';
 import type { Target } from './target.ts';
 
 /** What one request costs. Times in microseconds; absent where it does not apply or nobody can tell. */
@@ -18,6 +18,8 @@ export interface Measurement {
   readonly server?: number;
   readonly statements?: number;
   readonly decryptions?: number;
+  /** Share of the machine's CPU time that the hypervisor gave to others, 0 to 1. */
+  readonly stolen: number;
 }
 
 /** What Kong and the plugin server said to each other for one request. */
@@ -96,7 +98,7 @@ export async function measure(
   { seconds, connections }: { seconds: number; connections: number },
 ): Promise<Measurement> {
   const { target, cell, cookies, key } = asking;
-  const before = await account(target);
+  const [before, start] = [await account(target), await machineTime()];
   const { requests, elapsed, p50, p99 } = await generate({
     url: target.proxyUrl,
     host: hostOf(asking),
@@ -105,7 +107,7 @@ export async function measure(
     seconds,
     connections,
   });
-  const after = await account(target);
+  const [after, end] = [await account(target), await machineTime()];
   if (isSingleUse(cell) && requests > cookies.length) {
     throw new Error(`${cell.scenario}: ${requests} requests with ${cookies.length} cookies`);
   }
@@ -122,6 +124,7 @@ export async function measure(
     server: each('server'),
     statements: each('statements'),
     decryptions: each('decryptions'),
+    stolen: (end.stolen - start.stolen) / Math.max(1, end.total - start.total),
   });
   checkStatements(cell, measured);
   return measured;

@@ -49,9 +49,23 @@ const FEW = 500;
 
 function caveats(rows: readonly Row[]): string[] {
   const few = rows.filter(({ rounds }) => rounds.some(({ requests }) => requests < FEW));
-  if (few.length === 0) return [];
   return [
-    `\n${few.length} of ${rows.length} cells had rounds of less than ${FEW} requests: the machine is too busy.`,
+    ...theft(rows),
+    ...(few.length === 0
+      ? []
+      : [
+          `\n${few.length} of ${rows.length} cells had rounds of less than ${FEW} requests: the machine is too busy.`,
+        ]),
+  ];
+}
+
+/** Of a virtual machine: two processes on two CPUs suffer more from it than one does. */
+function theft(rows: readonly Row[]): string[] {
+  const shares = rows.flatMap(({ rounds }) => rounds.map(({ stolen }) => 100 * stolen));
+  const [middle, worst] = [median(shares), Math.max(...shares)];
+  if (worst < 1) return [];
+  return [
+    `\nThe machine's host gave ${middle.toFixed(0)} % of the CPU time to others in the middle round, ${worst.toFixed(0)} % in the worst.`,
   ];
 }
 

@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import { parseResult } from '../../bench/load/index.ts';
 import { parseOptions } from '../../bench/options.ts';
 import { cellsOf } from '../../bench/plan.ts';
-import { parseSchedstat } from '../../bench/processes.ts';
+import { parseSchedstat, parseStat } from '../../bench/processes.ts';
 import { listenersOn } from '../../bench/real-kong.ts';
 import { figuresOf, report } from '../../bench/report.ts';
 import { run } from '../../bench/run.ts';
@@ -32,6 +32,8 @@ describe('the arithmetic of the benchmark', () => {
     assert.throws(() => parseResult(line.replace('"requests":7', '"requests":0')), /no request/);
     assert.throws(() => parseResult('unable to connect'), /unable to connect/);
     assert.equal(parseSchedstat('1500000 200 3\n'), 1500);
+    const stat = 'cpu  10 1 5 70 2 0 2 10 7 0\ncpu0 5 1 2 35 1 0 1 5 3 0\n';
+    assert.deepEqual(parseStat(stat), { total: 100, stolen: 10 });
   });
 
   test('the sockets that listen on a port, in the table of the kernel', () => {
@@ -55,7 +57,16 @@ describe('the arithmetic of the benchmark', () => {
   test('what is missing is not reported', () => {
     const cell = { peer: 'protobuf', storage: 'kong', scenario: 'valid' } as const;
     const rounds = [30, 50, 40].map((server) => {
-      return { requests: 1000, rps: 1000, p50: 1, p99: 2, gateway: 9, server, statements: 0 };
+      return {
+        requests: 1000,
+        rps: 1000,
+        p50: 1,
+        p99: 2,
+        gateway: 9,
+        server,
+        statements: 0,
+        stolen: 0,
+      };
     });
     const rows: Row[] = [{ cell, talk: { calls: 7, roundTrips: 2 }, rounds }];
     const values = figuresOf(rows).map(({ name, value }) => [name, value]);
@@ -65,6 +76,9 @@ describe('the arithmetic of the benchmark', () => {
       ['valid, ProtoBuf: SQL statements', 0],
     ]);
     assert.match(report(rows), /\| session-guard, ProtoBuf \| +1000 \|.*\| +40 \| +7 \| +2 \|/);
+    assert.doesNotMatch(report(rows), /host/);
+    const robbed = rounds.map((round, index) => ({ ...round, stolen: index / 10 }));
+    assert.match(report([{ ...rows[0]!, rounds: robbed }]), /10 % .* middle round, 20 % .* worst/);
   });
 });
 
