@@ -11,6 +11,8 @@ export const USAGE = `npm run bench -- [options]
                         scenarios  ${SCENARIOS.join(' ')}
                         storages   ${STORAGES.join(' ')}
   --quick             one round of one second; a first impression in less than a minute
+  --max-stolen <n>    a round is measured again where a virtual machine's host gave more than n % of the CPU time of
+                      a cell to others; five times as many rounds at most
   --json              everything measured, as JSON on standard output
 
 With KONG_ADMIN_URL and KONG_PROXY_URL a real Kong takes the place of the stand-in, and its bundled session plugin that
@@ -28,6 +30,8 @@ export interface Options {
   readonly only: readonly string[];
   readonly quick: boolean;
   readonly json: boolean;
+  /** 0 to 1. */
+  readonly maxStolen: number;
   /** Of a real Kong; empty or absent = to be found. */
   readonly workerPids: readonly number[];
   readonly serverPid: number | undefined;
@@ -45,6 +49,7 @@ export function parseOptions(args: readonly string[]): Options | undefined {
       seconds: { type: 'string' },
       connections: { type: 'string', default: '16' },
       only: { type: 'string', default: '' },
+      'max-stolen': { type: 'string', default: '100' },
       quick: { type: 'boolean', default: false },
       json: { type: 'boolean', default: false },
       'worker-pid': { type: 'string', default: '' },
@@ -66,6 +71,7 @@ export function parseOptions(args: readonly string[]): Options | undefined {
     only,
     quick,
     json,
+    maxStolen: wholeNumber('--max-stolen', values['max-stolen']) / 100,
     workerPids: listOf(values['worker-pid']).map((pid) => wholeNumber('--worker-pid', pid)),
     serverPid: serverPid === undefined ? undefined : wholeNumber('--server-pid', serverPid),
     probe,

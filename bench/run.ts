@@ -30,6 +30,8 @@ const WARM_REQUESTS = 2000;
 const WARM_SECONDS = 4;
 /** Requests that are looked at one by one. */
 const SAMPLES = 3;
+/** Rounds that are begun for each that is asked for, at most. */
+const ATTEMPTS = 5;
 /** What a cell leaves to be done behind its answers is done before the next one is measured. */
 const PAUSE_MS = 100;
 
@@ -60,22 +62,34 @@ class Rounds {
   }
 
   async run(cells: readonly Cell[]): Promise<Row[]> {
-    const { rounds, seconds, quick } = this.#options;
+    const { rounds, quick } = this.#options;
     const talks = new Map<Cell, Talk | undefined>();
-    const measured = new Map<Cell, Measurement[]>(cells.map((cell) => [cell, []]));
+    const calm: ReadonlyMap<Cell, Measurement>[] = [];
     for (const cell of cells) talks.set(cell, await check(await this.#asking(cell, SAMPLES)));
     this.#tell('warming up');
     for (const cell of quick ? oneOfEachPeer(cells) : cells) await this.#warmUp(cell, quick);
-    for (let round = 1; round <= rounds; round++) {
-      this.#tell(`round ${round} of ${rounds}`);
+    for (let attempt = 0; calm.length < rounds && attempt < rounds * ATTEMPTS; attempt++) {
+      this.#tell(`round ${calm.length + 1} of ${rounds}`);
       // There and back, so that nothing always follows the same.
-      for (const cell of round % 2 === 1 ? cells : cells.toReversed()) {
-        measured.get(cell)?.push(await this.#measure(cell, seconds));
-      }
+      const round = await this.#round(attempt % 2 === 0 ? cells : cells.toReversed());
+      if (round) calm.push(round);
     }
+    if (calm.length === 0)
+      throw new Error('no round had as much CPU time as --max-stolen asks for');
     return cells.map((cell) => {
-      return { cell, talk: talks.get(cell), rounds: measured.get(cell) ?? [] };
+      return { cell, talk: talks.get(cell), rounds: calm.map((round) => round.get(cell)!) };
     });
+  }
+
+  /** Every cell once; `undefined` as soon as one of them had too little of the machine. */
+  async #round(cells: readonly Cell[]): Promise<ReadonlyMap<Cell, Measurement> | undefined> {
+    const measured = new Map<Cell, Measurement>();
+    for (const cell of cells) {
+      const measurement = await this.#measure(cell, this.#options.seconds);
+      if (measurement.stolen > this.#options.maxStolen) return undefined;
+      measured.set(cell, measurement);
+    }
+    return measured;
   }
 
   async #warmUp(cell: Cell, isQuick: boolean): Promise<void> {

@@ -92,6 +92,7 @@ describe('the options of the benchmark', () => {
   test('a mistake is named', () => {
     assert.throws(() => parseOptions(['--only', 'valid,fast']), /no fast/);
     assert.throws(() => parseOptions(['--seconds', '0.5']), /--seconds/);
+    assert.throws(() => parseOptions(['--max-stolen', 'a']), /--max-stolen/);
     assert.throws(() => parseOptions(['--worker-pid', '12,x']), /--worker-pid/);
   });
 });
