@@ -33,9 +33,9 @@ export async function drive(asked: Drive): Promise<number> {
 type Next = () => Buffer;
 
 function ring({ cookies, world }: Drive): Next {
-  const encoded = cookies.map((cookie) => Line.headers(cookie, world));
+  const encoded = cookies.map((cookie) => Line.view(cookie, world));
   let at = 0;
-  return () => encoded[at++ % encoded.length] ?? Line.headers('', world);
+  return () => encoded[at++ % encoded.length] ?? Line.view('', world);
 }
 
 /** Each connection asks again as soon as it has its answer. */

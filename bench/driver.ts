@@ -42,7 +42,7 @@ export class Line {
   #pending: Buffer = Buffer.alloc(0);
   #name: string | undefined;
   #isReturning = false;
-  #headers: Buffer = EMPTY;
+  #view: Buffer = EMPTY;
   #isIdentified = false;
   #done: ((isIdentified: boolean) => void) | undefined;
 
@@ -54,7 +54,6 @@ export class Line {
     this.#answers = new Map([
       ['kong.client.get_consumer', answer('kong.client.get_consumer', map(anonymous))],
       ['kong.client.load_consumer', answer('kong.client.load_consumer', map({ id, username }))],
-      ['kong.nginx.get_var request', answer('kong.nginx.get_var', 'GET / HTTP/1.1')],
     ]);
     socket.on('data', (chunk: Buffer) => this.#receive(chunk));
   }
@@ -65,22 +64,25 @@ export class Line {
     return new Line(socket, world);
   }
 
-  /** The headers as `request` takes them: a client's, and what key-auth says about whom it let through as anonymous. */
-  static headers(cookie: string, { anonymous }: Pick<World, 'anonymous'>): Buffer {
-    const headers = {
-      host: 'bench.test',
-      'user-agent': 'bench',
-      'x-consumer-id': anonymous.id,
-      'x-consumer-username': anonymous.username,
-      'x-anonymous-consumer': 'true',
-      ...(cookie !== '' && { cookie }),
-    };
-    return answer('kong.request.get_headers', map(headers));
+  /**
+   * The variable of nginx/session-guard-http.conf as `request` takes it: request line, what key-auth says about whom it
+   * let through as anonymous, and cookies.
+   */
+  static view(cookie: string, { anonymous }: Pick<World, 'anonymous'>): Buffer {
+    const said = [
+      anonymous.id,
+      '',
+      anonymous.username,
+      '',
+      'true',
+      ...Array.from({ length: 12 }, () => ''),
+    ];
+    return answer('kong.nginx.get_var', `2 GET / HTTP/1.1\n${said.join('\t')}\n${cookie}`);
   }
 
   /** Runs one request; `done` hears whether the plugin has said who it is. One at a time. */
-  request(headers: Buffer, done: (isIdentified: boolean) => void): void {
-    this.#headers = headers;
+  request(view: Buffer, done: (isIdentified: boolean) => void): void {
+    this.#view = view;
     this.#done = done;
     this.#isIdentified = false;
     this.#socket.write(this.#call);
@@ -129,9 +131,8 @@ export class Line {
     if (name === 'kong.client.authenticate' || name === 'kong.nginx.set_ctx') {
       this.#isIdentified = true;
     }
-    if (name === 'kong.request.get_headers') return this.#headers;
     if (name !== 'kong.nginx.get_var') return this.#answers.get(name) ?? EMPTY;
     const variable = argument.toString('latin1', 2); // behind the field's key and length
-    return this.#answers.get(`${name} ${variable}`) ?? EMPTY;
+    return variable === 'session_guard_turn' ? this.#view : EMPTY;
   }
 }

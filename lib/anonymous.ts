@@ -24,10 +24,16 @@ export const saysAnonymous = (line: string | undefined): boolean =>
  */
 export class AnonymousConsumers {
   readonly #known = new Map<string, readonly string[]>();
+  /** What was asked for last: to compare a line takes less than to look it up. */
+  #last: { readonly line: string; readonly headers: readonly string[] } | undefined;
 
   /** The names in lower case of the headers that say it; `undefined` where it is not what Kong says. */
   headersIn(line: string | undefined): readonly string[] | undefined {
-    return line === undefined ? undefined : this.#known.get(line);
+    if (line === undefined) return undefined;
+    if (line === this.#last?.line) return this.#last.headers;
+    const headers = this.#known.get(line);
+    if (headers) this.#last = { line, headers };
+    return headers;
   }
 
   /** @param consumer Kong's, of a request without a credential */

@@ -157,6 +157,7 @@ class KongRequest implements Request {
   #cookies: string | undefined;
   #variable: Variable = 'none';
   #said: string | undefined;
+  #line: string | undefined;
   #isUnclaimed = false;
 
   constructor(pdk: Pdk) {
@@ -210,12 +211,12 @@ class KongRequest implements Request {
   }
 
   get method(): string | undefined {
-    const line = text(this.#answers.get(REQUEST_LINE));
+    const line = this.#line ?? text(this.#answers.get(REQUEST_LINE));
     return line?.slice(0, line.indexOf(' '));
   }
 
   async line(): Promise<RequestLine> {
-    return parseRequestLine(text(await this.#ask(REQUEST_LINE)) ?? '');
+    return parseRequestLine(this.#line ?? text(await this.#ask(REQUEST_LINE)) ?? '');
   }
 
   /** Chunked bodies have no length to go by and are left alone. */
@@ -283,9 +284,9 @@ class KongRequest implements Request {
     for (let index = 0; index < calls.length; index++) {
       const call = calls[index]!;
       const answer = checked(call, answers[index]);
-      this.#answers.set(call, answer);
+      if (call === TURN) this.#see('turn', text(answer));
+      else this.#answers.set(call, answer);
       if (call === COOKIE) this.#cookies = text(answer) ?? '';
-      else if (call === TURN) this.#see('turn', text(answer));
       else if (call === VIEW && this.#variable === 'none') this.#see('view', text(answer));
       else if (call === HEADERS) this.#know(answer);
     }
@@ -314,7 +315,7 @@ class KongRequest implements Request {
     this.#headers = headers;
     this.#spoken = Object.keys(headers).filter(speaks);
     const cookie = headers['cookie'] ?? '';
-    this.#cookies = typeof cookie === 'string' ? cookie : cookie.join('; ');
+    this.#cookies ??= typeof cookie === 'string' ? cookie : cookie.join('; ');
   }
 
   /** See nginx/session-guard.conf and nginx/session-guard-http.conf. */
@@ -323,7 +324,7 @@ class KongRequest implements Request {
     const isTurn = variable === 'turn';
     if (cookies === undefined || more.length > 0 || !line.startsWith(isTurn ? '2 ' : '1 ')) return;
     this.#variable = variable;
-    this.#answers.set(REQUEST_LINE, line.slice(2));
+    this.#line = line.slice(2);
     this.#cookies = cookies;
     if (isTurn) this.#said = said;
     // A client that claims something is believed to claim everything.
