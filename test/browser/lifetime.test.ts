@@ -36,7 +36,7 @@ describe(
     const PATHS = ['/1', '/2', '/3', '/4', '/5'];
 
     test('two tabs at the renewal mark make one successor, and both stay in', async () => {
-      const config = { storage: 'kong', rolling_timeout: 16, cookie_renew: 8 };
+      const config = { storage: 'kong', rolling_timeout: 24, cookie_renew: 12 };
       const url = urlOf(await scene.setUp(config));
       const person = await scene.person();
       await inProfile(browser, async (context) => {
@@ -46,7 +46,7 @@ describe(
         const clock = new Clock();
         const valueNow = async () => (await context.cookies(url))[0]?.value;
         const atSignIn = await valueNow();
-        await clock.at(8.5);
+        await clock.at(12.5);
         const all = await Promise.all([askAtOnce(first, PATHS), askAtOnce(second, PATHS)]);
         assert.deepEqual(
           all.flat(),
@@ -55,7 +55,7 @@ describe(
         assert.notEqual(await valueNow(), atSignIn);
         assert.deepEqual(await generationsOf(person.id), [1]);
         // The time of the first cookie is over by now.
-        await clock.at(17);
+        await clock.at(25);
         for (const tab of [first, second]) assert.equal(await visit(tab, url), person.username);
       });
     });
