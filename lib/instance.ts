@@ -6,7 +6,7 @@ import type { RequestTrace } from './events.ts';
 import { decide } from './guard.ts';
 import type { Decision } from './guard.ts';
 import { KeyRing } from './keys.ts';
-import { RequestReader } from './kong-request.ts';
+import { RequestReader } from './request-reader.ts';
 import { carryOut, refuse } from './kong.ts';
 import type { Instance, Pdk } from './pdk.ts';
 import type { Guard } from './presence.ts';

@@ -1,153 +1,37 @@
-import { AnonymousConsumers, saysAnonymous, SILENCE } from './anonymous.ts';
+import { SILENCE } from './anonymous.ts';
 import { CONSUMER_HEADERS, speaks } from './clearing.ts';
-import type { Config } from './config.ts';
 import type { Consumer } from './consumers.ts';
 import type { Pdk, PdkCall } from './pdk.ts';
+import {
+  AGE,
+  CONSUMER,
+  COOKIE,
+  CREDENTIAL,
+  GROUPS,
+  header,
+  HEADERS,
+  MAX_LINES,
+  REQUEST_LINE,
+  TRAITS,
+  TURN,
+  VIEW,
+} from './reads.ts';
 import type { Request, RequestBody, RequestLine, Trait, Traits } from './request.ts';
 import { parseRequestLine } from './request-line.ts';
-
-/** What is frozen is encoded once (lib/server/protobuf-calls.ts). */
-const constant = (...parts: PdkCall): PdkCall => Object.freeze(parts);
-
-const CREDENTIAL = constant('kong.client.get_credential');
-const CONSUMER = constant('kong.client.get_consumer');
-/**
- * Several Cookie lines and HTTP/2 crumbs arrive joined. `get_header` would fall back to the first line when a value
- * contains ", " (kong/pdk/request.lua).
- */
-const COOKIE = constant('kong.nginx.get_var', 'http_cookie');
-const REQUEST_LINE = constant('kong.nginx.get_var', 'request');
-/** Seconds with a resolution of milliseconds, since the first bytes of the request were read (ngx_http_core_module). */
-const AGE = constant('kong.nginx.get_var', 'request_time');
-const GROUPS = constant('kong.nginx.get_ctx', 'authenticated_groups');
-/** As many lines as Kong hands out; of a request with more we know that it has too many to be known. */
-const MAX_LINES = 1000;
-export const HEADERS = constant('kong.request.get_headers', MAX_LINES);
 
 /** Kong's own buffer for bodies (client_body_buffer_size); over MessagePack a larger one would be a 500. */
 const MAX_BODY = 8192;
 
-const headerCalls = new Map<string, PdkCall>();
-
-/** @param name one of few: ours, or a configuration's */
-function header(name: string): PdkCall {
-  const call = headerCalls.get(name) ?? constant('kong.request.get_header', name);
-  headerCalls.set(name, call);
-  return call;
-}
-
-const TRAITS: Record<Exclude<Trait, 'user-agent'>, PdkCall> = {
-  ip: constant('kong.client.get_forwarded_ip'),
-  scheme: constant('kong.request.get_forwarded_scheme'),
-};
-
-/** Of those who come with a credential all that a new session takes is asked for at once. */
-const FOR_SIGN_IN: readonly PdkCall[] = Object.freeze([CONSUMER, GROUPS, TRAITS.ip]);
-const CREDENTIAL_FOR_SIGN_IN: readonly PdkCall[] = Object.freeze([CREDENTIAL, ...FOR_SIGN_IN]);
-
-/** Request line, Cookie header and more in one variable, where nginx/session-guard.conf is included. */
-const VIEW = constant('kong.nginx.get_var', 'session_guard');
-/** The same, and what Kong's auth plugins have said by now, where nginx/session-guard-http.conf is included. */
-const TURN = constant('kong.nginx.get_var', 'session_guard_turn');
-
-/**
- * Reads requests: what is always needed at once, the rest when the guard asks for it. Where a batch is one round trip all
- * that a session may need goes into the first, and the headers come as a whole. Elsewhere (MessagePack) each call is a
- * round trip, and a client can crash or mislead a plugin server through the keys of a map (`__proto__`,
- * `_method`: kong-pdk 0.6.0).
- */
-export class RequestReader {
-  readonly #traits: readonly PdkCall[];
-  /** Frozen, so that each is encoded once. */
-  readonly #batches = new Map<string, readonly PdkCall[]>();
-  readonly #anonymous = new AnonymousConsumers();
-  readonly #variables: KongVariables;
-  /** The last request was anonymous for certain; the next one is, for the most part, too. */
-  #wasAnonymous = false;
-
-  constructor({ bind }: Pick<Config, 'bind'>, variables = NODE) {
-    this.#variables = variables;
-    this.#traits = bind.filter((trait) => trait !== 'user-agent').map((trait) => TRAITS[trait]);
-  }
-
-  async read(pdk: Pdk): Promise<Request> {
-    const request = new KongRequest(pdk);
-    const batch = this.#batch(pdk.pipelined);
-    request.take(batch, await pdk.read(batch));
-    this.#variables.learn(request.variable);
-    // Kong forgot the variable only now; or there are more headers than it hands out.
-    if (!request.isRead) await request.read(otherwise(pdk.pipelined));
-    if (!request.isRead) await request.read([COOKIE]);
-    if (!this.#recogniseAnonymous(request)) await this.#askWho(request, pdk);
-    return request;
-  }
-
-  #recogniseAnonymous(request: KongRequest): boolean {
-    const headers = request.credential ? undefined : this.#anonymous.headersIn(request.said);
-    this.#wasAnonymous = headers !== undefined;
-    if (headers) request.believe(headers);
-    return this.#wasAnonymous;
-  }
-
-  async #askWho(request: KongRequest, { pipelined }: Pdk): Promise<void> {
-    if (!request.knowsCredential) {
-      await request.read(pipelined ? CREDENTIAL_FOR_SIGN_IN : [CREDENTIAL]);
-    } else if (pipelined && request.credential) await request.read(FOR_SIGN_IN);
-    if (request.credential || !saysAnonymous(request.said)) return;
-    const consumer = await request.consumer();
-    if (consumer) this.#anonymous.add(consumer);
-    this.#recogniseAnonymous(request);
-  }
-
-  #batch(isPipelined: boolean): readonly PdkCall[] {
-    const variable = this.#variables.best;
-    const isAnonymous = variable === 'turn' && this.#wasAnonymous;
-    const name = `${isPipelined} ${variable} ${isAnonymous}`;
-    const known = this.#batches.get(name);
-    if (known) return known;
-    const hasVariable = variable === 'turn' || variable === 'view';
-    const batch = Object.freeze([
-      ...(isAnonymous ? [] : [CREDENTIAL]),
-      ...VARIABLES[variable],
-      ...(hasVariable ? [] : otherwise(isPipelined)),
-      ...(isPipelined ? this.#traits : []),
-    ]);
-    this.#batches.set(name, batch);
-    return batch;
-  }
-}
-
-type Variable = 'turn' | 'view' | 'none';
-
-const VARIABLES = { turn: [TURN], view: [VIEW], none: [], unknown: [TURN, VIEW] } as const;
-
-/** Which variable of ours a Kong has: the first request finds out. */
-export class KongVariables {
-  #best: Variable | 'unknown' = 'unknown';
-
-  get best(): Variable | 'unknown' {
-    return this.#best;
-  }
-
-  /** @param found the best of those that were asked for */
-  learn(found: Variable): void {
-    if (this.#best === 'unknown') this.#best = found;
-    else if (found === 'none' && this.#best !== 'none') this.#best = 'unknown';
-  }
-}
-
-/** Of the Kong that this process serves. */
-const NODE = new KongVariables();
-
-const otherwise = (isPipelined: boolean): readonly PdkCall[] =>
-  isPipelined ? [HEADERS, REQUEST_LINE] : [COOKIE];
+/** The best of our nginx variables that a Kong has. */
+export type Variable = 'turn' | 'view' | 'none';
 
 type HeaderMap = Readonly<Record<string, string | readonly string[]>>;
 
 /** What Kong's auth plugins may have set. */
 const SPOKEN_BY_KONG = CONSUMER_HEADERS.map((name) => name.toLowerCase());
 
-class KongRequest implements Request {
+/** What Kong has said of a request, and what it says when it is asked for more. */
+export class KongRequest implements Request {
   readonly #pdk: Pdk;
   /** Answers by call: nothing is asked twice. */
   readonly #answers = new Map<PdkCall, unknown>();
@@ -284,8 +168,12 @@ class KongRequest implements Request {
     for (let index = 0; index < calls.length; index++) {
       const call = calls[index]!;
       const answer = checked(call, answers[index]);
-      if (call === TURN) this.#see('turn', text(answer));
-      else this.#answers.set(call, answer);
+      // It is taken apart at once, and nobody asks for it again.
+      if (call === TURN) {
+        this.#see('turn', text(answer));
+        continue;
+      }
+      this.#answers.set(call, answer);
       if (call === COOKIE) this.#cookies = text(answer) ?? '';
       else if (call === VIEW && this.#variable === 'none') this.#see('view', text(answer));
       else if (call === HEADERS) this.#know(answer);

@@ -13,7 +13,7 @@ import type { Context, Span, Tracer, TracerProvider } from '@opentelemetry/api';
 import type { QueryEvent } from './database.ts';
 import { requests } from './events.ts';
 import type { RequestTrace } from './events.ts';
-import { HEADERS } from './kong-request.ts';
+import { HEADERS } from './reads.ts';
 import { errorCode, resultOf } from './metrics.ts';
 import type { Pdk, PdkCall } from './pdk.ts';
 import { NAME, VERSION } from './schema.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { KongVariables, RequestReader } from '../../lib/kong-request.ts';
+import { KongVariables, RequestReader } from '../../lib/request-reader.ts';
 import type { Pdk, PdkCall } from '../../lib/pdk.ts';
 import type { Request } from '../../lib/request.ts';
 
