@@ -1,5 +1,5 @@
 import {
-  type IncomingMessage,
+  IncomingMessage,
   STATUS_CODES,
   type Server,
   type ServerResponse,
@@ -89,6 +89,9 @@ function headersOf(request: Request): Headers {
 }
 
 async function readAll(request: Request): Promise<Buffer> {
+  if (request instanceof IncomingMessage && request.complete) {
+    return (request.read() as Buffer | null) ?? Buffer.alloc(0);
+  }
   const chunks: Buffer[] = [];
   for await (const chunk of request) chunks.push(chunk as Buffer);
   return Buffer.concat(chunks);

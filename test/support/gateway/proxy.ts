@@ -52,7 +52,8 @@ export class Proxy implements Handler {
     }
     decision.outcome.filterHeaders();
     const output = respond(response.statusCode ?? 502, proxiedHeaders(exchange, response, sentAt));
-    await pipeline(response, output);
+    if (response.complete) sendWhole(response, output);
+    else await pipeline(response, output);
   }
 
   async #serveUpgrade(exchange: Exchange, client: { socket: Duplex; head: Buffer }): Promise<void> {
@@ -102,6 +103,13 @@ async function sendWithRetries(
       if (left <= 0) throw error;
     }
   }
+}
+
+/** What has come whole leaves whole: in one write with the head, and without a pipeline's listeners. */
+function sendWhole(response: IncomingMessage, output: NodeJS.WritableStream): void {
+  const body = response.read() as Buffer | null;
+  if (body === null) output.end();
+  else output.end(body);
 }
 
 function send({ status, headers, body }: Answer, respond: Respond): void {
