@@ -16,18 +16,20 @@ const REASONS: { [code: string]: string } = {
 const reasonOf = (error: NodeJS.ErrnoException): string =>
   REASONS[error.code ?? ''] ?? error.message;
 
+const NOTHING = Buffer.alloc(0);
+
 /** A stream socket to the plugin server, read when somebody asks, as a cosocket is. */
 export class Connection {
   readonly #socket: Socket;
   readonly #unsent: Buffer[] = [];
-  #received = Buffer.alloc(0);
+  #received = NOTHING;
   #fault: SocketError | undefined;
   #wake: (() => void) | undefined;
 
   private constructor(socket: Socket) {
     this.#socket = socket;
     socket.on('data', (chunk) => {
-      this.#received = Buffer.concat([this.#received, chunk]);
+      this.#received = this.#received.length === 0 ? chunk : Buffer.concat([this.#received, chunk]);
       this.#wake?.();
     });
     socket.on('end', () => this.#fail('closed'));
@@ -74,22 +76,30 @@ export class Connection {
   /** Resolves when the kernel has all that was written, which a peer that does not read delays. */
   async flush(timeoutMs: number): Promise<void> {
     if (this.#unsent.length === 0) return;
-    const bytes = Buffer.concat(this.#unsent.splice(0));
+    let settle: ((error?: Error | null) => void) | undefined;
+    this.#socket.write(Buffer.concat(this.#unsent.splice(0)), (error) => settle?.(error));
+    if (this.#isTaken) return;
     let timer: NodeJS.Timeout | undefined;
     try {
       await new Promise<void>((resolve, reject) => {
         timer = setTimeout(() => reject(new SocketError('timeout')), timeoutMs);
-        this.#socket.write(bytes, (error) => {
+        settle = (error) => {
           // Of a socket that an error has destroyed Node says that the write went well.
           const fault = this.#socket.destroyed ? this.#fault : undefined;
           if (error) reject(new SocketError(reasonOf(error)));
           else if (fault) reject(fault);
           else resolve();
-        });
+        };
       });
     } finally {
       clearTimeout(timer);
     }
+  }
+
+  /** Whether the kernel took everything at once, as it nearly always does. */
+  get #isTaken(): boolean {
+    const { destroyed, errored, writableLength } = this.#socket;
+    return !destroyed && errored === null && writableLength === 0;
   }
 
   /** What is there, unread. */
@@ -108,7 +118,8 @@ export class Connection {
   }
 
   consume(length: number): void {
-    this.#received = this.#received.subarray(length);
+    // What has been read holds on to no chunk: the connection may be idle for long.
+    this.#received = length === this.#received.length ? NOTHING : this.#received.subarray(length);
   }
 
   /** What was written goes out first, as far as the kernel takes it at once. */

@@ -7,6 +7,7 @@ import {
   sequence,
   typeName,
 } from '../lua.ts';
+import { DELIMITED, FIXED64, type Raw, Reader, VARINT, Writer } from './protobuf-wire.ts';
 
 /** A field of a message of kong/include/kong/pluginsocket.proto. */
 export interface Field {
@@ -26,63 +27,67 @@ export type Message = readonly Field[];
 
 /** Protocol Buffers as lua-protobuf writes them from Lua tables: members that are nil or the default are left out. */
 export function encodeMessage(message: Message, value: LuaValue): Buffer {
-  const parts = message.flatMap((field) => encodeField(field, index(value, field.name)));
-  return Buffer.concat(parts);
+  const out = new Writer();
+  writeMessage(out, message, value);
+  return out.bytes;
 }
 
-function encodeField(field: Field, value: LuaValue): Buffer[] {
-  if (value === undefined) return [];
-  const single = { ...field, repeated: false, map: false, oneof: true };
+function writeMessage(out: Writer, message: Message, value: LuaValue): void {
+  for (const field of message) {
+    const member = index(value, field.name);
+    if (member !== undefined) writeField(out, field, member);
+  }
+}
+
+function writeField(out: Writer, field: Field, value: LuaValue): void {
   if (field.repeated === true) {
-    return isTable(value) ? sequence(value).flatMap((one) => encodeField(single, one)) : [];
+    if (!isTable(value)) return;
+    for (const one of sequence(value)) writeOne(out, field, one);
+  } else if (field.map === true) {
+    if (!(value instanceof Map)) return;
+    for (const [key, member] of value) writeEntry(out, field, String(key), member);
+  } else {
+    // lua-protobuf leaves out 0 and "", but not false (test/traces/protobuf/03-router).
+    const isDefault = value === '' || value === 0;
+    const isMessage = typeof field.type === 'function';
+    if (!isDefault || field.oneof === true || isMessage) writeOne(out, field, value);
   }
-  if (field.map === true) {
-    const pairs = value instanceof Map ? [...value] : [];
-    return pairs.map(([key, member]) => {
-      const entry: Message = [
-        { number: 1, name: 'key', type: 'string', oneof: true },
-        { ...single, number: 2, name: 'value' },
-      ];
-      const pair: LuaMap = new Map([['key', String(key)]]);
-      return delimited(field.number, encodeMessage(entry, pair.set('value', member)));
-    });
-  }
-  if (typeof field.type === 'function') {
-    return [delimited(field.number, encodeMessage(field.type(), value))];
-  }
-  // lua-protobuf leaves out 0 and "", but not false (test/traces/protobuf/03-router).
-  const isDefault = value === '' || value === 0;
-  return isDefault && field.oneof !== true ? [] : [encodeScalar(field, field.type, value)];
 }
 
-function encodeScalar(field: Field, type: Scalar, value: LuaValue): Buffer {
-  if (type === 'string' || type === 'bytes') {
-    if (typeof value === 'string') return delimited(field.number, Buffer.from(value, 'latin1'));
+function writeEntry(out: Writer, field: Field, key: string, value: LuaValue): void {
+  out.tag(field.number, DELIMITED);
+  const start = out.open();
+  out.tag(1, DELIMITED);
+  out.text(key);
+  if (value !== undefined) writeOne(out, { number: 2, name: 'value', type: field.type }, value);
+  out.close(start);
+}
+
+/** The value with its tag, be it the default or not. */
+function writeOne(out: Writer, { number, name, type }: Field, value: LuaValue): void {
+  if (typeof type === 'function') {
+    out.tag(number, DELIMITED);
+    const start = out.open();
+    writeMessage(out, type(), value);
+    out.close(start);
+  } else if (type === 'string' || type === 'bytes') {
+    if (typeof value !== 'string') throw unexpected(type, name, value);
+    out.tag(number, DELIMITED);
+    out.text(value);
   } else if (type === 'boolean') {
-    if (typeof value === 'boolean')
-      return Buffer.concat([tag(field.number, 0), varint(Number(value))]);
-  } else if (typeof value === 'number') {
-    if (type !== 'double') return Buffer.concat([tag(field.number, 0), varint(value)]);
-    const bytes = Buffer.alloc(8);
-    bytes.writeDoubleLE(value);
-    return Buffer.concat([tag(field.number, 1), bytes]);
+    if (typeof value !== 'boolean') throw unexpected(type, name, value);
+    out.tag(number, VARINT);
+    out.varint(Number(value));
+  } else {
+    if (typeof value !== 'number') throw unexpected(type, name, value);
+    out.tag(number, type === 'double' ? FIXED64 : VARINT);
+    if (type === 'double') out.double(value);
+    else out.varint(value);
   }
-  throw new LuaError(`${type} expected for field '${field.name}', got ${typeName(value)}`);
 }
 
-const tag = (number: number, wireType: number): Buffer => varint(number * 8 + wireType);
-
-function delimited(number: number, bytes: Buffer): Buffer {
-  return Buffer.concat([tag(number, 2), varint(bytes.length), bytes]);
-}
-
-/** Negative numbers take ten bytes. */
-function varint(value: number): Buffer {
-  const bytes: number[] = [];
-  let rest = BigInt.asUintN(64, BigInt(Math.trunc(value)));
-  for (; rest > 0x7fn; rest >>= 7n) bytes.push(Number(rest & 0x7fn) | 0x80);
-  return Buffer.of(...bytes, Number(rest));
-}
+const unexpected = (type: Scalar, name: string, value: LuaValue): LuaError =>
+  new LuaError(`${type} expected for field '${name}', got ${typeName(value)}`);
 
 /**
  * A message as lua-protobuf decodes proto3: absent scalars have their default, absent messages are nil, of repeated
@@ -98,10 +103,15 @@ export function decodeMessage(message: Message, bytes: Buffer): LuaMap {
   while (!reader.isAtEnd) {
     const key = Number(reader.varint());
     const raw = reader.raw(key & 7);
-    const field = message.find(({ number }) => number === Math.floor(key / 8));
+    const field = fieldOf(message, Math.floor(key / 8));
     if (field !== undefined) store(value, field, raw);
   }
   return value;
+}
+
+function fieldOf(message: Message, number: number): Field | undefined {
+  for (const field of message) if (field.number === number) return field;
+  return undefined;
 }
 
 function store(value: LuaMap, field: Field, raw: Raw): void {
@@ -126,12 +136,17 @@ function defaultOf(field: Field): LuaValue {
   if (field.map === true) return new Map();
   if (field.repeated === true) return [];
   if (field.oneof === true || typeof field.type === 'function') return undefined;
-  return { string: '', bytes: '', integer: 0, double: 0, boolean: false, null: undefined }[
-    field.type
-  ];
+  return DEFAULTS[field.type];
 }
 
-type Raw = bigint | Buffer;
+const DEFAULTS: { readonly [type in Scalar]: LuaValue } = {
+  string: '',
+  bytes: '',
+  integer: 0,
+  double: 0,
+  boolean: false,
+  null: undefined,
+};
 
 function decodeValue(field: Field, raw: Raw): LuaValue {
   if (typeof field.type === 'function') {
@@ -141,56 +156,21 @@ function decodeValue(field: Field, raw: Raw): LuaValue {
     return delimitedBytes(field, raw).toString('latin1');
   }
   if (field.type === 'double') {
-    if (typeof raw === 'bigint' || raw.length !== 8) throw mismatch(field);
-    return raw.readDoubleLE();
+    const bytes = delimitedBytes(field, raw);
+    if (bytes.length !== 8) throw mismatch(field);
+    return bytes.readDoubleLE();
   }
-  if (typeof raw !== 'bigint') throw mismatch(field);
-  if (field.type === 'boolean') return raw !== 0n;
+  if (typeof raw === 'object') throw mismatch(field);
+  if (field.type === 'boolean') return Number(raw) !== 0;
   // An enum is decoded as the name of its member.
-  return field.type === 'null' ? 'NULL_VALUE' : Number(BigInt.asIntN(64, raw));
+  if (field.type === 'null') return 'NULL_VALUE';
+  return typeof raw === 'number' ? raw : Number(BigInt.asIntN(64, raw));
 }
 
 function delimitedBytes(field: Field, raw: Raw): Buffer {
-  if (typeof raw === 'bigint') throw mismatch(field);
+  if (typeof raw !== 'object') throw mismatch(field);
   return raw;
 }
 
 const mismatch = (field: Field): LuaError =>
   new LuaError(`type mismatch for ${field.name}: unexpected wire type`);
-
-class Reader {
-  readonly #bytes: Buffer;
-  #at = 0;
-
-  constructor(bytes: Buffer) {
-    this.#bytes = bytes;
-  }
-
-  get isAtEnd(): boolean {
-    return this.#at === this.#bytes.length;
-  }
-
-  varint(): bigint {
-    let value = 0n;
-    for (let shift = 0n; shift < 70n; shift += 7n) {
-      const byte = this.#take(1).readUInt8();
-      value |= BigInt(byte & 0x7f) << shift;
-      if (byte < 0x80) return value;
-    }
-    throw new LuaError('invalid varint value');
-  }
-
-  raw(wireType: number): Raw {
-    if (wireType === 0) return this.varint();
-    if (wireType === 1) return this.#take(8);
-    if (wireType === 2) return this.#take(Number(this.varint()));
-    if (wireType === 5) return this.#take(4);
-    throw new LuaError(`invalid wire type ${String(wireType)}`);
-  }
-
-  #take(length: number): Buffer {
-    if (this.#at + length > this.#bytes.length) throw new LuaError('un-finished bytes');
-    this.#at += length;
-    return this.#bytes.subarray(this.#at - length, this.#at);
-  }
-}

@@ -142,6 +142,8 @@ function instanceId(outcome: RpcResult): RpcResult {
 /** What reading fails with; writing raises in Lua. */
 class ReadFault extends Error {}
 
+const HEADER_SIZE = 4;
+
 /** Messages with their length in front, four bytes, little-endian. */
 class Frames {
   readonly #connection: Connection;
@@ -154,15 +156,19 @@ class Frames {
     this.#conversation = conversation;
   }
 
+  /** The next message, which is a part of the chunk that it came in. */
   async read(): Promise<Buffer> {
     if (this.#connection.isQuiet && this.#conversation) this.#conversation.roundTrips++;
-    const length = (await this.#receive(4)).readUInt32LE();
-    return this.#receive(length);
+    for (;;) {
+      const message = this.#take();
+      if (message !== undefined) return message;
+      await this.#receive();
+    }
   }
 
   /** Goes out before anything is waited for, and with `flush`. */
   write(payload: Buffer): void {
-    const length = Buffer.alloc(4);
+    const length = Buffer.allocUnsafe(HEADER_SIZE);
     length.writeUInt32LE(payload.length);
     this.#connection.write(length);
     this.#connection.write(payload);
@@ -176,17 +182,21 @@ class Frames {
     }
   }
 
-  async #receive(length: number): Promise<Buffer> {
+  #take(): Buffer | undefined {
+    const { received } = this.#connection;
+    if (received.length < HEADER_SIZE) return undefined;
+    const end = HEADER_SIZE + received.readUInt32LE();
+    if (received.length < end) return undefined;
+    this.#connection.consume(end);
+    return received.subarray(HEADER_SIZE, end);
+  }
+
+  /** Waits for more than there is. */
+  async #receive(): Promise<void> {
+    const { length } = this.#connection.received;
+    await this.flush();
     try {
-      let bytes = this.#connection.received;
-      if (bytes.length < length) await this.flush();
-      while (bytes.length < length) {
-        bytes = await this.#connection.peekBeyond(bytes.length, this.#timeoutMs);
-      }
-      // Copied: what is left of the chunk may be large and live long.
-      const message = Buffer.from(bytes.subarray(0, length));
-      this.#connection.consume(length);
-      return message;
+      await this.#connection.peekBeyond(length, this.#timeoutMs);
     } catch (error) {
       throw error instanceof SocketError ? new ReadFault(error.message) : error;
     }
