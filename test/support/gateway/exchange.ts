@@ -91,10 +91,14 @@ export class Exchange {
   /** The header joined as nginx's `$http_…`, in whose names `-` and `_` are the same. */
   headerVariable(name: string): string | undefined {
     const wanted = variableName(name);
-    const values = this.headers.lines
-      .filter(([own]) => variableName(own) === wanted)
-      .map(([, value]) => value);
-    return values.length === 0 ? undefined : values.join(wanted === 'cookie' ? '; ' : ', ');
+    const separator = wanted === 'cookie' ? '; ' : ', ';
+    let joined: string | undefined;
+    for (const [own, value] of this.headers.lines) {
+      // By length first: an include asks for many names that no header has.
+      if (own.length !== wanted.length || variableName(own) !== wanted) continue;
+      joined = joined === undefined ? value : joined + separator + value;
+    }
+    return joined;
   }
 
   /** kong.tools.http.get_header: of several lines the first, but all of a header without ", ". */

@@ -16,13 +16,13 @@ type ValueOf = (name: string) => string | undefined;
  */
 export class NginxInclude {
   #underscores = true;
-  readonly #sets = new Map<string, string>();
-  readonly #maps = new Map<string, string>();
+  readonly #sets = new Map<string, Template>();
+  readonly #maps = new Map<string, Template>();
 
   constructor({ proxy = '', http = '' }: IncludedFiles) {
     for (const statement of statementsOf(proxy)) this.#add(statement);
     const rest = withoutComments(http).replaceAll(MAP, (_, name: string, value: string) => {
-      this.#maps.set(name, value);
+      this.#maps.set(name, templateOf(value));
       return '';
     });
     if (rest.trim() !== '') throw unknown(rest);
@@ -40,7 +40,7 @@ export class NginxInclude {
 
   #add(statement: string): void {
     const [, name = '', value = ''] = /^set \$(\w+) "([^"]*)"$/.exec(statement) ?? [];
-    if (name !== '') this.#sets.set(name, value);
+    if (name !== '') this.#sets.set(name, templateOf(value));
     else if (/^underscores_in_headers (on|off)$/.test(statement)) {
       this.#underscores = statement.endsWith('on');
     } else throw unknown(statement);
@@ -60,22 +60,31 @@ const statementsOf = (text: string): string[] =>
 const unknown = (statement: string): Error =>
   new Error(`the stand-in does not know the directive: ${statement.trim()}`);
 
+/** A text in double quotes: literal text, and the name of the variable behind it; none behind the last. */
+type Template = readonly { readonly literal: string; readonly name: string | undefined }[];
+
+function templateOf(text: string): Template {
+  const unescaped = text.replaceAll('\\n', '\n').replaceAll('\\t', '\t');
+  const parts = [...unescaped.matchAll(/([^]*?)(?:\$(\w+)|$)/g)];
+  return parts.map(([, literal = '', name]) => ({ literal, name }));
+}
+
 /** The variables of one request that the files make. */
 export class IncludedVariables {
-  readonly #maps: ReadonlyMap<string, string>;
+  readonly #maps: ReadonlyMap<string, Template>;
   readonly #valueOf: ValueOf;
-  readonly #sets: ReadonlyMap<string, string>;
+  readonly #sets = new Map<string, string>();
   /** nginx works out a variable that its configuration names once, whatever becomes of the request's headers. */
   readonly #indexed = new Map<string, string>();
 
   constructor(
-    sets: ReadonlyMap<string, string>,
-    maps: ReadonlyMap<string, string>,
+    sets: ReadonlyMap<string, Template>,
+    maps: ReadonlyMap<string, Template>,
     valueOf: ValueOf,
   ) {
     this.#maps = maps;
     this.#valueOf = valueOf;
-    this.#sets = new Map([...sets].map(([name, text]) => [name, this.#evaluate(text)]));
+    for (const [name, template] of sets) this.#sets.set(name, this.#evaluate(template));
   }
 
   get(name: string): string | undefined {
@@ -83,16 +92,20 @@ export class IncludedVariables {
     return template === undefined ? this.#sets.get(name) : this.#evaluate(template);
   }
 
-  #evaluate(text: string): string {
-    return text
-      .replaceAll('\\n', '\n')
-      .replaceAll('\\t', '\t')
-      .replaceAll(/\$(\w+)/g, (_, name: string) => this.#value(name));
+  #evaluate(template: Template): string {
+    let text = '';
+    for (const { literal, name } of template) {
+      text += name === undefined ? literal : literal + this.#value(name);
+    }
+    return text;
   }
 
   #value(name: string): string {
-    const known = this.#indexed.get(name) ?? this.#valueOf(name) ?? '';
-    this.#indexed.set(name, known);
-    return known;
+    let value = this.#indexed.get(name);
+    if (value === undefined) {
+      value = this.#valueOf(name) ?? '';
+      this.#indexed.set(name, value);
+    }
+    return value;
   }
 }

@@ -37,15 +37,18 @@ function requestLength({ method, target, httpVersion, headers }: Exchange['incom
 
 /** nginx compares the names of `$cookie_…` and `$arg_…` without case; the first one wins. */
 function firstNamed(pairs: readonly (readonly [string, LuaValue])[], name: string): LuaValue {
-  return pairs.find(([own]) => own.toLowerCase() === name.toLowerCase())?.[1];
+  return pairs.find(([own]) => own.toLowerCase() === name)?.[1];
 }
 
 export function variable(exchange: Exchange, name: string): LuaValue {
-  const known = VARIABLES[name.toLowerCase()];
+  const lower = name.toLowerCase();
+  const known = VARIABLES[lower];
   if (known !== undefined) return known(exchange);
-  const included = exchange.variables?.get(name.toLowerCase());
+  const included = exchange.variables?.get(lower);
   if (included !== undefined) return included;
-  const [, kind, rest = ''] = /^(http|cookie|arg)_(.+)$/i.exec(name) ?? [];
+  const end = lower.indexOf('_');
+  const [kind, rest] = [lower.slice(0, end), lower.slice(end + 1)];
+  if (rest === '') return undefined;
   if (kind === 'http') return exchange.headerVariable(rest);
   if (kind === 'arg') return firstNamed(parseArguments(exchange.args, Infinity), rest);
   if (kind !== 'cookie') return undefined;
