@@ -1,10 +1,9 @@
-import { randomBytes } from 'node:crypto';
-
 import type { Entities, Entity } from './entities.ts';
 import { Headers } from './headers.ts';
 import type { ErrorLog } from './log.ts';
 import type { LuaMap } from './lua.ts';
 import type { IncludedVariables, NginxInclude } from './nginx-include.ts';
+import { newRequestId } from './request-id.ts';
 
 /** What all requests of a node share. */
 export interface Node {
@@ -43,7 +42,7 @@ export interface RouteMatch {
 
 /** One proxied request: ngx.req, ngx.header, ngx.ctx and kong.ctx.shared of Kong. */
 export class Exchange {
-  readonly requestId = randomBytes(16).toString('hex');
+  readonly requestId = newRequestId();
   readonly startedAt = Date.now();
   readonly node: Node;
   readonly incoming: Incoming;

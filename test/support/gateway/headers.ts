@@ -22,7 +22,9 @@ export class Headers {
   }
 
   all(name: string): string[] {
-    return this.#lines.filter(([own]) => sameName(own, name)).map(([, value]) => value);
+    const values: string[] = [];
+    for (const [own, value] of this.#lines) if (sameName(own, name)) values.push(value);
+    return values;
   }
 
   first(name: string): string | undefined {
@@ -35,15 +37,14 @@ export class Headers {
 
   /** Replaces every line of that name, at the place of the first; no values remove it. */
   set(name: string, values: readonly string[]): void {
-    const fresh = values.map((value): HeaderLine => [name, value]);
     const at = this.#lines.findIndex(([own]) => sameName(own, name));
-    const before = at === -1 ? this.#lines : this.#lines.slice(0, at);
-    const behind = at === -1 ? [] : this.#lines.slice(at);
-    this.#lines = [...before, ...fresh, ...behind.filter(([own]) => !sameName(own, name))];
+    if (at === -1) return this.add(name, values);
+    this.delete(name);
+    this.#lines.splice(at, 0, ...values.map((value): HeaderLine => [name, value]));
   }
 
   add(name: string, values: readonly string[]): void {
-    this.#lines.push(...values.map((value): HeaderLine => [name, value]));
+    for (const value of values) this.#lines.push([name, value]);
   }
 
   delete(name: string): void {
@@ -51,11 +52,14 @@ export class Headers {
   }
 
   toRaw(): string[] {
-    return this.#lines.flat();
+    const raw: string[] = [];
+    for (const [name, value] of this.#lines) raw.push(name, value);
+    return raw;
   }
 }
 
-const sameName = (a: string, b: string): boolean => a.toLowerCase() === b.toLowerCase();
+const sameName = (a: string, b: string): boolean =>
+  a.length === b.length && a.toLowerCase() === b.toLowerCase();
 
 /**
  * A PDK header value as lines (pdk/private/checks.lua, normalize_multi_header): "" becomes one space, which

@@ -34,19 +34,20 @@ export function proxiedHeaders(
   const listed = new Set(
     upstream.all('connection').flatMap((value) => value.toLowerCase().split(/\s*,\s*/)),
   );
-  const isKept = (name: string): boolean => !HOP_BY_HOP.has(name) && !listed.has(name);
-  const single = upstream.lines.filter(([name]) => SINGLE.has(name.toLowerCase()));
-  const others = upstream.lines.filter(
-    ([name]) => !SINGLE.has(name.toLowerCase()) && isKept(name.toLowerCase()),
-  );
+  const single: HeaderLine[] = [];
+  const others: HeaderLine[] = [];
+  for (const line of upstream.lines) {
+    const [name, value] = line;
+    const lower = name.toLowerCase();
+    if (lower === 'content-type') single.push([name, withCharset(value)]);
+    else if (SINGLE.has(lower)) single.push(line);
+    else if (!HOP_BY_HOP.has(lower) && !listed.has(lower)) others.push(line);
+  }
   const own = exchange.responseHeaders.lines.filter(
     ([name]) => !SINGLE.has(name.toLowerCase()) || !upstream.has(name),
   );
   return new Headers([
-    ...single.map(([name, value]): HeaderLine => [
-      name,
-      name.toLowerCase() === 'content-type' ? withCharset(value) : value,
-    ]),
+    ...single,
     ...own,
     ...others,
     ['Server', upstream.first('server') ?? KONG_VERSION],

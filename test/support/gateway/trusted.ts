@@ -8,5 +8,13 @@ export function trustedIps(ranges: readonly string[]): (address: string) => bool
     const family = isIPv6(network) ? 'ipv6' : 'ipv4';
     list.addSubnet(network, Number(bits ?? (family === 'ipv6' ? 128 : 32)), family);
   }
-  return (address) => list.check(address, isIPv6(address) ? 'ipv6' : 'ipv4');
+  // The same peers ask again and again.
+  const last = { address: '', isTrusted: false };
+  return (address) => {
+    if (address !== last.address) {
+      const isTrusted = list.check(address, isIPv6(address) ? 'ipv6' : 'ipv4');
+      Object.assign(last, { address, isTrusted });
+    }
+    return last.isTrusted;
+  };
 }

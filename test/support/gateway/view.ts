@@ -67,13 +67,15 @@ export class View {
     const consumer = index(exchange.ctx.get('authenticated_consumer'), 'id');
     const route = exchange.match?.route.id;
     const service = exchange.match?.service?.id;
-    const candidates = (this.#plugins.get(name) ?? []).filter(
-      (one) =>
+    let best: Scoped | undefined;
+    for (const one of this.#plugins.get(name) ?? []) {
+      const applies =
         (one.route ?? route) === route &&
         (one.service ?? service) === service &&
-        (one.consumer ?? consumer) === consumer,
-    );
-    return candidates.toSorted((a, b) => specificity(b) - specificity(a))[0];
+        (one.consumer ?? consumer) === consumer;
+      if (applies && (best === undefined || specificity(one) > specificity(best))) best = one;
+    }
+    return best;
   }
 
   #scoped(entity: Entity): Scoped {

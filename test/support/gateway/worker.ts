@@ -92,8 +92,12 @@ function fault(exchange: Exchange, status: number, message: string): Exit {
 
 function tooLarge(exchange: Exchange): Exit | undefined {
   const { headers, target } = exchange.incoming;
-  const sizes = headers.lines.map(([name, value]) => name.length + value.length + 4);
-  const total = sizes.reduce((sum, size) => sum + size, target.length);
-  if (total <= MAX_HEADERS && sizes.every((size) => size <= MAX_HEADER_LINE)) return undefined;
+  let [total, longest] = [target.length, 0];
+  for (const [name, value] of headers.lines) {
+    const size = name.length + value.length + 4;
+    total += size;
+    longest = Math.max(longest, size);
+  }
+  if (total <= MAX_HEADERS && longest <= MAX_HEADER_LINE) return undefined;
   return handledError(exchange, 494);
 }
