@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { LuaError, type LuaValue } from '../lua.ts';
 import type { Config } from '../plugins/plugin.ts';
+import type { PluginEvent } from './rpc.ts';
 
 /** A plugin's configuration as a worker has it, with the bookkeeping that Kong adds. */
 export interface PluginConf {
@@ -15,11 +16,11 @@ export interface PluginConf {
 /** What an RPC returns in Lua, `result` or `nil, error`; what raises is thrown as LuaError. */
 export type RpcResult = { readonly result: LuaValue } | { readonly error: string };
 
-/** How instances are started and closed; each transport has its own messages for it. */
+/** How instances are started and closed, for an event; each transport has its own messages for it. */
 export interface InstanceCalls {
   /** The result is the instance's id. */
-  start(conf: PluginConf): Promise<RpcResult>;
-  close(id: LuaValue): Promise<void>;
+  start(event: PluginEvent): Promise<RpcResult>;
+  close(id: LuaValue, event: PluginEvent): Promise<void>;
 }
 
 interface Claim {
@@ -40,10 +41,11 @@ export class Instances {
   }
 
   /**
-   * The id for this configuration, starting an instance where there is none or its `__seq__` is old. An error
+   * The id for the event's configuration, starting an instance where there is none or its `__seq__` is old. An error
    * where somebody else's start never ends; throws where the start itself fails.
    */
-  async claim(conf: PluginConf, calls: InstanceCalls): Promise<RpcResult> {
+  async claim(event: PluginEvent, calls: InstanceCalls): Promise<RpcResult> {
+    const { conf } = event;
     let claim = this.#claims.get(conf.pluginId);
     for (let steps = 0; claim !== undefined && claim.id === undefined; steps++) {
       if (steps > MAX_STEPS) return this.#giveUp(conf);
@@ -51,7 +53,7 @@ export class Instances {
       claim = this.#claims.get(conf.pluginId);
     }
     if (claim !== undefined && claim.seq === conf.seq) return { result: claim.id };
-    return { result: await this.#start(conf, claim, calls) };
+    return { result: await this.#start(event, claim, calls) };
   }
 
   /** Forgets every instance of the plugin. */
@@ -63,19 +65,24 @@ export class Instances {
   }
 
   /** What `calls.start` throws leaves the claim, for which others then wait 10 s (Kong's rpc/pb_rpc.lua). */
-  async #start(conf: PluginConf, old: Claim | undefined, calls: InstanceCalls): Promise<LuaValue> {
+  async #start(
+    event: PluginEvent,
+    old: Claim | undefined,
+    calls: InstanceCalls,
+  ): Promise<LuaValue> {
+    const { conf } = event;
     const claim = old ?? { id: undefined, seq: conf.seq };
     const oldId = old?.id;
     claim.id = undefined;
     this.#claims.set(conf.pluginId, claim);
-    const started = await calls.start(conf);
+    const started = await calls.start(event);
     if ('error' in started) {
       this.#claims.delete(conf.pluginId);
       throw new LuaError(started.error);
     }
     claim.id = started.result;
     claim.seq = conf.seq;
-    if (oldId !== undefined) await calls.close(oldId);
+    if (oldId !== undefined) await calls.close(oldId, event);
     return claim.id;
   }
 

@@ -5,16 +5,21 @@ import type { Conversation } from '../recorder.ts';
 import { EMPTY_MAP, type Packable, type PackableTree, decode, encode } from './codec.ts';
 import type { Connection } from './connection.ts';
 import { SocketError } from './connection.ts';
-import type { PluginConf, RpcResult } from './instances.ts';
+import type { InstanceCalls, PluginConf, RpcResult } from './instances.ts';
 import { MAX_RETRIES, type PluginEvent, type Rpc, type RpcWiring } from './rpc.ts';
 
 /** Kong's side of MsgPack:1 for one worker (runloop/plugin_servers/rpc/mp_rpc.lua). */
 export class MessagePackRpc implements Rpc {
   readonly #wiring: RpcWiring;
+  readonly #instanceCalls: InstanceCalls;
   #messageId = 0;
 
   constructor(wiring: RpcWiring) {
     this.#wiring = wiring;
+    this.#instanceCalls = {
+      start: (event) => this.#start(event),
+      close: (id, event) => this.#close(id, event),
+    };
   }
 
   async handleEvent(event: PluginEvent): Promise<void> {
@@ -35,16 +40,9 @@ export class MessagePackRpc implements Rpc {
   }
 
   /** The error that Kong logs while it lets the request pass; Lua errors are thrown. */
-  async #runEvent({
-    exchange,
-    conf,
-    phase,
-    conversation,
-  }: PluginEvent): Promise<string | undefined> {
-    const claimed = await this.#wiring.instances.claim(conf, {
-      start: (wanted) => this.#start(wanted, exchange, conversation),
-      close: (id) => this.#close(id, exchange, conversation),
-    });
+  async #runEvent(event: PluginEvent): Promise<string | undefined> {
+    const { exchange, conf, phase, conversation } = event;
+    const claimed = await this.#wiring.instances.claim(event, this.#instanceCalls);
     if ('error' in claimed) return claimed.error;
     let reply = await this.#step(exchange, conversation, 'plugin.HandleEvent', {
       EventName: phase,
@@ -63,11 +61,7 @@ export class MessagePackRpc implements Rpc {
     return 'error' in reply ? reply.error : undefined;
   }
 
-  async #start(
-    conf: PluginConf,
-    exchange: Exchange,
-    conversation: Conversation,
-  ): Promise<RpcResult> {
+  async #start({ exchange, conf, conversation }: PluginEvent): Promise<RpcResult> {
     conversation.started++;
     const parameters = { Name: this.#wiring.name, Config: encodeConfig(conf.config) };
     const reply = await this.#call(
@@ -81,7 +75,7 @@ export class MessagePackRpc implements Rpc {
     return { result: index(reply.result, 'Id') };
   }
 
-  async #close(id: LuaValue, exchange: Exchange, conversation: Conversation): Promise<void> {
+  async #close(id: LuaValue, { exchange, conversation }: PluginEvent): Promise<void> {
     conversation.closed++;
     await this.#call(exchange, 'plugin.CloseInstance', id);
   }

@@ -4,7 +4,7 @@ import { LuaError, type LuaMap, type LuaValue, encodeConfig, index } from '../lu
 import { pdk } from '../pdk/index.ts';
 import type { Conversation } from '../recorder.ts';
 import { type Connection, SocketError } from './connection.ts';
-import type { RpcResult } from './instances.ts';
+import type { InstanceCalls, RpcResult } from './instances.ts';
 import { decodeMessage, encodeMessage } from './protobuf-codec.ts';
 import { RPC_CALL, RPC_RETURN } from './protobuf-messages.ts';
 import { METHODS } from './protobuf-methods.ts';
@@ -13,10 +13,15 @@ import { MAX_RETRIES, type PluginEvent, type Rpc, type RpcWiring } from './rpc.t
 /** Kong's side of ProtoBuf:1 for one worker (runloop/plugin_servers/rpc/pb_rpc.lua). */
 export class ProtobufRpc implements Rpc {
   readonly #wiring: RpcWiring;
+  readonly #instanceCalls: InstanceCalls;
   #messageId = 0;
 
   constructor(wiring: RpcWiring) {
     this.#wiring = wiring;
+    this.#instanceCalls = {
+      start: (event) => this.#start(event),
+      close: (id, event) => this.#close(id, event),
+    };
   }
 
   async handleEvent(event: PluginEvent): Promise<void> {
@@ -35,23 +40,23 @@ export class ProtobufRpc implements Rpc {
   }
 
   async #runEvent(event: PluginEvent): Promise<RpcResult> {
-    const { exchange, conversation } = event;
-    const claimed = await this.#wiring.instances.claim(event.conf, {
-      start: async (conf) => {
-        conversation.started++;
-        const config = encodeConfig(conf.config);
-        const command = new Map([['name', this.#wiring.name]]).set('config', config);
-        return instanceId(await this.#call(exchange, 'cmd_start_instance', command));
-      },
-      close: async (id) => {
-        conversation.closed++;
-        await this.#call(exchange, 'cmd_close_instance', new Map([['instance_id', id]]));
-      },
-    });
+    const claimed = await this.#wiring.instances.claim(event, this.#instanceCalls);
     if ('error' in claimed) return claimed;
     const command: LuaMap = new Map([['instance_id', claimed.result]]);
     command.set('event_name', event.phase);
-    return this.#call(exchange, 'cmd_handle_event', command, event);
+    return this.#call(event.exchange, 'cmd_handle_event', command, event);
+  }
+
+  async #start({ exchange, conf, conversation }: PluginEvent): Promise<RpcResult> {
+    conversation.started++;
+    const command = new Map([['name', this.#wiring.name]]);
+    command.set('config', encodeConfig(conf.config));
+    return instanceId(await this.#call(exchange, 'cmd_start_instance', command));
+  }
+
+  async #close(id: LuaValue, { exchange, conversation }: PluginEvent): Promise<void> {
+    conversation.closed++;
+    await this.#call(exchange, 'cmd_close_instance', new Map([['instance_id', id]]));
   }
 
   /** One RpcCall and its RpcReturn; between them, for an event, the server's own calls. */
@@ -103,24 +108,25 @@ export class ProtobufRpc implements Rpc {
   }
 }
 
+const EMPTY_MESSAGE = Buffer.alloc(0);
+
 /** Answers the server's PDK calls in their order until the empty name; a string is what Kong refuses with. */
 async function serveCalls(
   frames: Frames,
   { exchange, conf, conversation }: PluginEvent,
   plugin: string,
 ): Promise<string | undefined> {
+  const scope = { exchange, plugin: { name: plugin, id: conf.pluginId } };
   for (;;) {
-    const name = (await frames.read()).toString('latin1');
+    const name = (frames.take() ?? (await frames.read())).toString('latin1');
     if (name === '') return undefined;
-    const argument = await frames.read();
+    const argument = frames.take() ?? (await frames.read());
     conversation.calls.push(name);
     const [method, call] = [METHODS.get(name), pdk.get(name)];
     if (method === undefined || call === undefined) return `method "${name}" not found`;
     const parameters = method.unwrap(decodeMessage(method.input, argument));
-    const scope = { exchange, plugin: { name: plugin, id: conf.pluginId } };
     const wrapped = method.wrap(await call(scope, ...parameters));
-    const answer = wrapped === undefined ? Buffer.alloc(0) : encodeMessage(method.output, wrapped);
-    frames.write(answer);
+    frames.write(wrapped === undefined ? EMPTY_MESSAGE : encodeMessage(method.output, wrapped));
   }
 }
 
@@ -156,11 +162,11 @@ class Frames {
     this.#conversation = conversation;
   }
 
-  /** The next message, which is a part of the chunk that it came in. */
+  /** The next message, once it is there: a part of the chunk that it came in. */
   async read(): Promise<Buffer> {
     if (this.#connection.isQuiet && this.#conversation) this.#conversation.roundTrips++;
     for (;;) {
-      const message = this.#take();
+      const message = this.take();
       if (message !== undefined) return message;
       await this.#receive();
     }
@@ -182,7 +188,8 @@ class Frames {
     }
   }
 
-  #take(): Buffer | undefined {
+  /** The next message, if all of it is there. */
+  take(): Buffer | undefined {
     const { received } = this.#connection;
     if (received.length < HEADER_SIZE) return undefined;
     const end = HEADER_SIZE + received.readUInt32LE();
