@@ -74,12 +74,13 @@ export class Exchange {
     this.isTrusted = node.isTrusted(incoming.peer.address);
     const realIp = this.isTrusted ? incoming.headers.first('x-real-ip') : undefined;
     this.remoteAddress = realIp ?? incoming.peer.address;
-    this.args = incoming.target.split('?').slice(1).join('?').split('#')[0] ?? '';
+    const [beforeHash = ''] = afterFirst(incoming.target, '?').split('#', 1);
+    this.args = beforeHash;
     this.ctx.set('KONG_PROCESSING_START', this.startedAt);
   }
 
   get rawPath(): string {
-    return this.incoming.target.split('?')[0] ?? '';
+    return this.incoming.target.split('?', 1)[0] ?? '';
   }
 
   body(): Promise<Buffer> {
@@ -89,13 +90,11 @@ export class Exchange {
 
   /** The header joined as nginx's `$http_…`, in whose names `-` and `_` are the same. */
   headerVariable(name: string): string | undefined {
-    const wanted = variableName(name);
-    const separator = wanted === 'cookie' ? '; ' : ', ';
     let joined: string | undefined;
     for (const [own, value] of this.headers.lines) {
-      // By length first: an include asks for many names that no header has.
-      if (own.length !== wanted.length || variableName(own) !== wanted) continue;
-      joined = joined === undefined ? value : joined + separator + value;
+      if (!isSameVariable(own, name)) continue;
+      if (joined === undefined) joined = value;
+      else joined += (isSameVariable(name, 'cookie') ? '; ' : ', ') + value;
     }
     return joined;
   }
@@ -111,6 +110,15 @@ export class Exchange {
     return this.isTrusted ? this.header(name) : undefined;
   }
 }
+
+function afterFirst(text: string, separator: string): string {
+  const at = text.indexOf(separator);
+  return at === -1 ? '' : text.slice(at + separator.length);
+}
+
+/** By length first: an include asks for many names that no header has. */
+const isSameVariable = (a: string, b: string): boolean =>
+  a.length === b.length && variableName(a) === variableName(b);
 
 const variableName = (name: string): string => name.toLowerCase().replaceAll('-', '_');
 

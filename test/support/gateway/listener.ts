@@ -43,40 +43,67 @@ export function createSecureListener(
 
 function wire<T extends NetServer>(server: T, handler: Handler): T {
   server.on('request', (request: Request, response: Response) => {
-    handler.request(incomingOf(request), (status, headers) => writeHead(response, status, headers));
+    handler.request(new IncomingRequest(request), (status, headers) =>
+      writeHead(response, status, headers),
+    );
   });
   server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     socket.on('error', () => socket.destroy());
-    handler.upgrade(incomingOf(request), { socket, head });
+    handler.upgrade(new IncomingRequest(request), { socket, head });
   });
   return server;
 }
 
-function incomingOf(request: Request): Incoming {
-  const socket = request.socket;
-  const tlsProtocol = socket instanceof TLSSocket ? (socket.getProtocol() ?? undefined) : undefined;
-  const isSecure = 'encrypted' in socket && socket.encrypted;
-  return {
-    method: request.method ?? 'GET',
-    target: request.url ?? '/',
-    httpVersion: request.httpVersion as Incoming['httpVersion'],
-    scheme: isSecure ? 'https' : 'http',
-    headers: headersOf(request),
-    peer: {
+class IncomingRequest implements Incoming {
+  readonly method: string;
+  readonly target: string;
+  readonly httpVersion: Incoming['httpVersion'];
+  readonly scheme: Incoming['scheme'];
+  readonly headers: Headers;
+  readonly peer: Incoming['peer'];
+  readonly localPort: number;
+  readonly tlsProtocol: string | undefined;
+  readonly #request: Request;
+
+  constructor(request: Request) {
+    const socket = request.socket;
+    this.#request = request;
+    this.method = request.method ?? 'GET';
+    this.target = request.url ?? '/';
+    this.httpVersion = request.httpVersion as Incoming['httpVersion'];
+    this.scheme = 'encrypted' in socket && socket.encrypted ? 'https' : 'http';
+    this.headers = headersOf(request);
+    this.peer = {
       address: (socket.remoteAddress ?? '').replace(/^::ffff:/, ''),
       port: socket.remotePort ?? 0,
-    },
-    localPort: socket.localPort ?? 0,
-    tlsProtocol,
-    readBody: () => readAll(request),
-    abort: () => ('stream' in request ? request.stream.close() : request.destroy()),
-  };
+    };
+    this.localPort = socket.localPort ?? 0;
+    this.tlsProtocol =
+      socket instanceof TLSSocket ? (socket.getProtocol() ?? undefined) : undefined;
+  }
+
+  async readBody(): Promise<Buffer> {
+    const request = this.#request;
+    if (request instanceof IncomingMessage && request.complete) {
+      return (request.read() as Buffer | null) ?? Buffer.alloc(0);
+    }
+    const chunks: Buffer[] = [];
+    for await (const chunk of request) chunks.push(chunk as Buffer);
+    return Buffer.concat(chunks);
+  }
+
+  abort(): void {
+    const request = this.#request;
+    if ('stream' in request) request.stream.close();
+    else request.destroy();
+  }
 }
 
 /** HTTP/2: `:authority` is Host, the crumbs of Cookie are one header (RFC 9113 8.2.3). */
 function headersOf(request: Request): Headers {
-  const lines = Headers.fromRaw(request.rawHeaders).lines;
-  if (request.httpVersionMajor < 2) return new Headers(lines);
+  const sent = Headers.fromRaw(request.rawHeaders);
+  if (request.httpVersionMajor < 2) return sent;
+  const { lines } = sent;
   const authority = lines.find(([name]) => name === ':authority');
   const fields = lines.filter(([name]) => !name.startsWith(':') && name !== 'host');
   const headers = new Headers([
@@ -86,15 +113,6 @@ function headersOf(request: Request): Headers {
   const cookies = headers.all('cookie');
   if (cookies.length > 0) headers.set('cookie', [cookies.join('; ')]);
   return headers;
-}
-
-async function readAll(request: Request): Promise<Buffer> {
-  if (request instanceof IncomingMessage && request.complete) {
-    return (request.read() as Buffer | null) ?? Buffer.alloc(0);
-  }
-  const chunks: Buffer[] = [];
-  for await (const chunk of request) chunks.push(chunk as Buffer);
-  return Buffer.concat(chunks);
 }
 
 /** HTTP/1: the lines as they are, in their order; HTTP/2: lower-case names, no connection headers. */

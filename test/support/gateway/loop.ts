@@ -33,11 +33,14 @@ export async function runAccess(
       exit = exitOf(error, exchange, plugin);
     }
   }
-  const filterHeaders = (): void => {
-    for (const { plugin, configured } of collected)
-      plugin.headerFilter?.(exchange, configured.config);
+  return {
+    exit,
+    filterHeaders() {
+      for (const { plugin, configured } of collected) {
+        plugin.headerFilter?.(exchange, configured.config);
+      }
+    },
   };
-  return { exit, filterHeaders };
 }
 
 /** A Lua error ends in 500, with the headers that were added before it. */

@@ -46,17 +46,22 @@ export function upstreamHeaders(exchange: Exchange, service: Entity, body: Buffe
     ['Via', viaHeader(exchange)],
     ['Host', host],
   ];
-  if (isWebSocket(exchange)) lines.push(['Upgrade', 'websocket']);
-  lines.push(['Connection', isWebSocket(exchange) ? 'keep-alive, Upgrade' : 'keep-alive']);
+  const isUpgrade = isWebSocket(exchange);
+  if (isUpgrade) lines.push(['Upgrade', 'websocket']);
+  lines.push(['Connection', isUpgrade ? 'keep-alive, Upgrade' : 'keep-alive']);
   lines.push(...forwardedHeaders(exchange));
   const hasLength = exchange.headers.has('content-length') || body.length > 0;
   if (hasLength) lines.push(['Content-Length', String(body.length)]);
-  const rest = exchange.headers.lines.filter(([name]) => !PROXY_HEADERS.has(name.toLowerCase()));
-  return new Headers([...lines, ...rest]);
+  for (const line of exchange.headers.lines) {
+    if (!PROXY_HEADERS.has(line[0].toLowerCase())) lines.push(line);
+  }
+  return new Headers(lines);
 }
 
+const VIA_VERSIONS = { '1.0': '1', '1.1': '1.1', '2.0': '2' };
+
 function viaHeader(exchange: Exchange): string {
-  const version = { '1.0': '1', '1.1': '1.1', '2.0': '2' }[exchange.incoming.httpVersion];
+  const version = VIA_VERSIONS[exchange.incoming.httpVersion];
   const earlier = exchange.header('via');
   return `${earlier === undefined ? '' : `${earlier}, `}${version} ${KONG_VERSION}`;
 }
@@ -125,6 +130,8 @@ export function sendRequest(
     const request = openRequest(exchange, target);
     request.on('response', resolve);
     request.on('error', reject);
-    request.end(body);
+    // An empty chunk would be a second part of the write.
+    if (body.length > 0) request.end(body);
+    else request.end();
   });
 }

@@ -64,11 +64,13 @@ export class View {
    * and consumer (kong/runloop/plugins_iterator.lua).
    */
   configurationFor(name: string, exchange: Exchange): Configured | undefined {
+    const plugins = this.#plugins.get(name);
+    if (plugins === undefined) return undefined;
     const consumer = index(exchange.ctx.get('authenticated_consumer'), 'id');
     const route = exchange.match?.route.id;
     const service = exchange.match?.service?.id;
     let best: Scoped | undefined;
-    for (const one of this.#plugins.get(name) ?? []) {
+    for (const one of plugins) {
       const applies =
         (one.route ?? route) === route &&
         (one.service ?? service) === service &&
