@@ -16,8 +16,9 @@ const buffer = new Uint8Array(64 * 1024);
 /**
  * The same connection, read through a buffer that is used again.
  * @param accepted paused (`pauseOnConnect`), and not to be used any more
+ * @param received called after each chunk that the buffer has brought
  */
-export function withBuffer(accepted: Socket): Socket {
+export function withBuffer(accepted: Socket, received: () => void): Socket {
   const internals = accepted as Internals;
   const handle = internals._handle;
   if (typeof handle?.useUserBuffer !== 'function') return accepted.resume();
@@ -26,6 +27,7 @@ export function withBuffer(accepted: Socket): Socket {
   const socket = new Socket(options as ConstructorParameters<typeof Socket>[0]);
   function emit(length: number): void {
     socket.emit('data', Buffer.from(buffer.subarray(0, length)));
+    received();
   }
   return socket;
 }

@@ -61,7 +61,8 @@ async function start(options: Options, source: PluginSource): Promise<void> {
   dieOfErrors(log);
   logEvents(log);
   logStorage(log);
-  const server = await serve({ plugin: await source.plugin(), socket: options.socket, log });
+  const { socket, coalesce } = options;
+  const server = await serve({ plugin: await source.plugin(), socket, coalesce, log });
   // The child of no one, as under a supervisor or in a container, has no parent to lose.
   const followed = options.detached || parent <= 1 ? undefined : parent;
   const watched = await withSpans(await withEndpoint(server, options, log), log);

@@ -1,4 +1,5 @@
 import { isDoneWithin } from '../patience.ts';
+import { Coalescing } from './coalescing.ts';
 import { Host } from './host.ts';
 import type { HostOptions } from './host.ts';
 import { Listener } from './listener.ts';
@@ -16,6 +17,8 @@ const CLOSE_MS = 3000;
 export interface ServeOptions extends HostOptions {
   /** Path of the unix socket. */
   readonly socket: string;
+  /** Microseconds; see {@link Coalescing}. */
+  readonly coalesce: number;
 }
 
 /** A plugin server that listens. */
@@ -34,10 +37,9 @@ export interface RunningServer {
 /** Starts to serve. Rejects when the socket cannot be bound. */
 export async function serve(options: ServeOptions): Promise<RunningServer> {
   const host = new Host(options);
-  const listener = new Listener(
-    [new MsgpackTransport(host), new ProtobufTransport(host)],
-    host.log,
-  );
+  const transports = [new MsgpackTransport(host), new ProtobufTransport(host)];
+  const { received } = new Coalescing(host, options.coalesce);
+  const listener = new Listener(transports, host.log, received);
   const socketFile = await listener.listen(options.socket);
   const { name, version } = host.plugin;
   host.log.info({ event: 'listening', plugin: name, version, socket: options.socket }, 'listening');

@@ -23,11 +23,12 @@ export class Listener {
   readonly #sockets = new Map<Socket, Ask | undefined>();
   #isHastened = false;
 
-  constructor(transports: readonly Transport[], log: Log) {
+  /** @param received called after whatever Kong has sent */
+  constructor(transports: readonly Transport[], log: Log, received: () => void) {
     this.#transports = transports;
     this.#log = log;
     this.#server = createServer({ pauseOnConnect: true }, (socket) =>
-      this.#accept(withBuffer(socket)),
+      this.#accept(withBuffer(socket, received)),
     );
   }
 

@@ -16,6 +16,10 @@ const DEFAULT_PROTOCOL: Protocol = 'protobuf';
 /** `auto`: what suits the Kong on this machine. */
 export type ProtocolChoice = Protocol | 'auto';
 const CHOICES: readonly ProtocolChoice[] = [...(Object.keys(PROTOCOLS) as Protocol[]), 'auto'];
+/** In microseconds. */
+const COALESCE = 150;
+/** More would be felt. */
+const MAX_COALESCE = 10_000;
 const LOG_LEVELS: readonly LogLevel[] = ['debug', 'info', 'warn', 'error', 'silent'];
 
 export const USAGE = `session-guard-server [options]
@@ -25,6 +29,7 @@ Runs the session-guard plugin for Kong. Without options it is what Kong expects 
 
   --prefix <dir>        Kong's prefix (${DEFAULT_PREFIX})
   --socket <path>       unix socket (<prefix>/${SOCKET_NAME})
+  --coalesce <µs>       under load, how long to gather what Kong sends (${COALESCE}); 0: never
   --log-level <level>   ${LOG_LEVELS.join(', ')} (info); lines of JSON on stderr
   --detached            keep running when the process that started the server ends
   --http <ip:port>      metrics, health and console over HTTP, such as 127.0.0.1:9114 (none)
@@ -41,6 +46,8 @@ export interface Options {
   readonly command: 'serve' | 'dump' | 'version' | 'help';
   readonly protocol: ProtocolChoice;
   readonly socket: string;
+  /** Microseconds. */
+  readonly coalesce: number;
   readonly logLevel: LogLevel;
   readonly detached: boolean;
   readonly endpoint: EndpointOptions | undefined;
@@ -57,6 +64,7 @@ export function parseOptions(
     options: {
       prefix: { type: 'string', default: DEFAULT_PREFIX },
       socket: { type: 'string' },
+      coalesce: { type: 'string', default: String(COALESCE) },
       'log-level': { type: 'string', default: 'info' },
       detached: { type: 'boolean', default: false },
       http: { type: 'string' },
@@ -73,6 +81,7 @@ export function parseOptions(
     command,
     protocol: oneOf(CHOICES, values.protocol, '--protocol'),
     socket: values.socket ?? join(values.prefix, SOCKET_NAME),
+    coalesce: microseconds(values.coalesce),
     logLevel: oneOf(LOG_LEVELS, values['log-level'], '--log-level'),
     detached: values.detached,
     // Kong does not start without the dump, which has no use for an endpoint.
@@ -90,4 +99,10 @@ function oneOf<T extends string>(known: readonly T[], value: string, option: str
   const found = known.find((name) => name === value);
   if (found === undefined) throw new Error(`${option} must be one of ${known.join(', ')}`);
   return found;
+}
+
+function microseconds(value: string): number {
+  const number = /^\d+$/.test(value) ? Number(value) : NaN;
+  if (number <= MAX_COALESCE) return number;
+  throw new Error(`--coalesce must be a number of microseconds from 0 to ${MAX_COALESCE}`);
 }

@@ -32,6 +32,8 @@ async function open(context: TestContext, prepare: (accepted: Socket) => Socket)
   return { accepted, client };
 }
 
+const nothing = () => undefined;
+
 /** Sends back what it gets, and the end. */
 function echo(socket: Socket): void {
   socket.on('data', (chunk: Buffer) => socket.write(chunk));
@@ -44,12 +46,13 @@ async function received(socket: Socket): Promise<Buffer> {
 }
 
 test('a connection keeps every byte, in both directions, and its end', async (context) => {
+  const kept: Buffer[] = [];
+  let taken = 0;
   const { accepted, client } = await open(context, (socket) => {
-    const buffered = withBuffer(socket);
+    const buffered = withBuffer(socket, () => (taken = kept.length));
     assert.notEqual(buffered, socket, 'this Node takes a buffer');
     return buffered;
   });
-  const kept: Buffer[] = [];
   accepted.on('data', (chunk: Buffer) => kept.push(chunk));
   echo(accepted);
   const closed = once(accepted, 'close');
@@ -60,10 +63,13 @@ test('a connection keeps every byte, in both directions, and its end', async (co
   await closed;
   assert.ok(Buffer.concat(kept).equals(sent), 'what was read is not overwritten');
   assert.equal(accepted.bytesRead, sent.length);
+  assert.equal(taken, kept.length, 'it is told of a chunk after the chunk');
 });
 
 test('two connections do not read each other', async (context) => {
-  const ends = await Promise.all([1, 2].map(() => open(context, withBuffer)));
+  const ends = await Promise.all(
+    [1, 2].map(() => open(context, (socket) => withBuffer(socket, nothing))),
+  );
   const sent = ends.map(() => randomBytes(200_000));
   const answers = ends.map(({ accepted, client }, index) => {
     echo(accepted);
@@ -81,7 +87,7 @@ test('two connections do not read each other', async (context) => {
 test('where Node takes no buffer the connection is used as it came', async (context) => {
   const { accepted, client } = await open(context, (socket) => {
     Object.defineProperty((socket as { _handle?: object })._handle, 'useUserBuffer', { value: 0 });
-    const same = withBuffer(socket);
+    const same = withBuffer(socket, nothing);
     assert.equal(same, socket);
     return same;
   });

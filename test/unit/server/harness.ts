@@ -32,7 +32,7 @@ export async function listen(t: TestContext, deadline = 5000) {
   const { log, lines, events } = memoryLog();
   const host = new Host({ plugin, log, deadline });
   const transport = new MsgpackTransport(host);
-  const listener = new Listener([transport, new ProtobufTransport(host)], log);
+  const listener = new Listener([transport, new ProtobufTransport(host)], log, () => undefined);
   const path = socketPath(t);
   await listener.listen(path);
   t.after(async () => {

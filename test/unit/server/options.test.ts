@@ -7,6 +7,7 @@ test('without arguments it serves where Kong looks for it', () => {
     command: 'serve',
     protocol: 'protobuf',
     socket: '/usr/local/kong/session-guard-server.socket',
+    coalesce: 150,
     logLevel: 'info',
     detached: false,
     endpoint: undefined,
@@ -44,6 +45,9 @@ const WRONG: [argv: string[], message: RegExp][] = [
   [['serve'], /serve/],
   [['--socket'], /--socket/],
   [['--protocol', 'json'], /--protocol must be one of protobuf, msgpack, auto$/],
+  [['--coalesce', '-1'], /--coalesce/],
+  [['--coalesce', '0.5'], /--coalesce must be a number of microseconds from 0 to 10000$/],
+  [['--coalesce', '10001'], /--coalesce must be a number of microseconds from 0 to 10000$/],
   [['--log-level', 'trace'], /--log-level must be one of debug, info, warn, error, silent/],
 ];
 for (const [argv, message] of WRONG) {

@@ -158,6 +158,7 @@ interface HandlerFaults {
 const serveBroken = (handler: HandlerFaults) => async (socket: string) => {
   const server = await serve({
     socket,
+    coalesce: 0,
     log: createLog('silent'),
     deadline: SERVER_DEADLINE,
     plugin: {

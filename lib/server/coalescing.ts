@@ -1,0 +1,46 @@
+/** Requests under way at once, from which on a request waits for others anyway. */
+const MANY = 3;
+/** What one turn of the event loop may bring and still be little. */
+const FEW = 3;
+
+/** Never written to: to wait for it is to sleep. */
+const never = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
+
+/** Stops this thread. */
+function sleep(microseconds: number): void {
+  Atomics.wait(never, 0, 0, microseconds / 1000);
+}
+
+/**
+ * Under load, takes in one go what Kong sends, as network cards coalesce interrupts. Kong sends the length and the bytes of a
+ * frame apart, and each answer by itself (rpc/pb_rpc.lua), so that a server which sleeps until something comes is woken
+ * four times for a request; each time Kong's worker has to wake it, and loses its own CPU to it as often as not. A turn
+ * of the event loop that brought little while much is under way is therefore followed by a short time in which nothing
+ * can wake the server. Whoever is alone, or in the company of one, never waits for it.
+ */
+export class Coalescing {
+  readonly #host: { readonly running: number };
+  readonly #microseconds: number;
+  readonly #pause: (microseconds: number) => void;
+  #received = 0;
+
+  /** @param microseconds of a pause; 0: there is none */
+  constructor(host: { readonly running: number }, microseconds: number, pause = sleep) {
+    this.#host = host;
+    this.#microseconds = microseconds;
+    this.#pause = pause;
+  }
+
+  /** Something came from Kong, and has been taken in. */
+  readonly received = (): void => {
+    if (this.#microseconds === 0 || this.#host.running < MANY) return;
+    this.#received += 1;
+    if (this.#received === 1) setImmediate(this.#endTurn);
+  };
+
+  readonly #endTurn = (): void => {
+    const isLittle = this.#received <= FEW;
+    this.#received = 0;
+    if (isLittle && this.#host.running >= MANY) this.#pause(this.#microseconds);
+  };
+}
