@@ -7,7 +7,7 @@ import type { Browser, Page } from 'playwright-core';
 import { Scene, type Site } from '../e2e/support/scene.ts';
 import { Clock, until } from '../e2e/support/waiting.ts';
 import { openBrowser, openProfile, skipWithoutChromium } from '../support/browser.ts';
-import { enter, inProfile, nameOn, visit } from './support/visits.ts';
+import { enter, goBack, inProfile, nameOn, visit } from './support/visits.ts';
 
 /* Sessions in tabs, in the history and over restarts of a browser. */
 describe(
@@ -79,7 +79,7 @@ describe(
           fetch('/?session_logout=1', { method: 'DELETE' }).then((answer) => answer.status),
         );
         assert.equal(status, 200);
-        await page.evaluate('history.back()');
+        await goBack(page);
         await until('the page before', async () => page.url() === account);
         shown = await nameOn(page);
       });

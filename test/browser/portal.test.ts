@@ -21,6 +21,7 @@ import {
   staySignedIn,
   tryAgain,
 } from './support/portal-page.ts';
+import { goBack } from './support/visits.ts';
 
 /** The portal as somebody uses it: a real browser with its own rules for cookies, tabs and history. */
 const skip = skipWithoutChromium();
@@ -144,7 +145,7 @@ visit('the back button after a sign-out shows no account data', async (context) 
   const other = await openPortal(context);
   await signOut(other);
   await seesForm(other);
-  await page.evaluate('history.back()'); // goBack() waits for a load, which the back-forward cache spares
+  await goBack(page);
   await seesForm(page);
   assert.deepEqual(await page.locator('#account dd').allTextContents(), ['', '', '']);
   assert.equal(await page.getByLabel('User name').inputValue(), '');

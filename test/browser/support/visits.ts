@@ -39,6 +39,14 @@ export async function visit(page: Page, url: string): Promise<string | undefined
   return nameOn(page);
 }
 
+/**
+ * The back button; what is shown then is for the caller to look at. `Page.goBack` waits for a load, which the back-forward
+ * cache spares, and the page that is left may be gone before it has answered.
+ */
+export async function goBack(page: Page): Promise<void> {
+  await page.evaluate('history.back()').catch(() => undefined);
+}
+
 /** The answer that `work` makes a page receive from this URL. */
 export async function answerTo(
   page: Page,
