@@ -1,7 +1,7 @@
 /** Requests under way at once, from which on a request waits for others anyway. */
-const MANY = 3;
+const MANY = 4;
 /** What one turn of the event loop may bring and still be little. */
-const FEW = 3;
+const FEW = 4;
 
 /** Never written to: to wait for it is to sleep. */
 const never = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
@@ -13,10 +13,10 @@ function sleep(microseconds: number): void {
 
 /**
  * Under load, takes in one go what Kong sends, as network cards coalesce interrupts. Kong sends the length and the bytes of a
- * frame apart, and each answer by itself (rpc/pb_rpc.lua), so that a server which sleeps until something comes is woken
- * four times for a request; each time Kong's worker has to wake it, and loses its own CPU to it as often as not. A turn
- * of the event loop that brought little while much is under way is therefore followed by a short time in which nothing
- * can wake the server. Whoever is alone, or in the company of one, never waits for it.
+ * frame apart, and each answer by itself (rpc/pb_rpc.lua): a server that sleeps until something comes is woken some four
+ * times for a request, and each time Kong's worker has to wake it and may lose its own CPU to it. A turn of the event loop
+ * that brought little while much is under way is therefore followed by a short time in which nothing wakes the server.
+ * Where fewer requests are under way than that none of them waits.
  */
 export class Coalescing {
   readonly #host: { readonly running: number };

@@ -17,7 +17,7 @@ const DEFAULT_PROTOCOL: Protocol = 'protobuf';
 export type ProtocolChoice = Protocol | 'auto';
 const CHOICES: readonly ProtocolChoice[] = [...(Object.keys(PROTOCOLS) as Protocol[]), 'auto'];
 /** In microseconds. */
-const COALESCE = 150;
+const COALESCE = 250;
 /** More would be felt. */
 const MAX_COALESCE = 10_000;
 const LOG_LEVELS: readonly LogLevel[] = ['debug', 'info', 'warn', 'error', 'silent'];

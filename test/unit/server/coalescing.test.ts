@@ -15,15 +15,15 @@ async function pausesAfter(running: number, chunks: number, microseconds = 150):
 }
 
 test('a turn that brought little while much is under way is followed by one pause', async () => {
-  for (const chunks of [1, 2, 3]) assert.deepEqual(await pausesAfter(3, chunks), [150]);
+  for (const chunks of [1, 2, 4]) assert.deepEqual(await pausesAfter(4, chunks), [150]);
 });
 
-test('whoever is alone, or one of two, never waits', async () => {
-  for (const running of [0, 1, 2]) assert.deepEqual(await pausesAfter(running, 1), []);
+test('whoever is alone, or one of three, never waits', async () => {
+  for (const running of [0, 1, 3]) assert.deepEqual(await pausesAfter(running, 1), []);
 });
 
 test('where much comes in one go there is no pause', async () => {
-  assert.deepEqual(await pausesAfter(16, 4), []);
+  assert.deepEqual(await pausesAfter(16, 5), []);
 });
 
 test('without microseconds there is none', async () => {
@@ -34,20 +34,20 @@ test('each turn is looked at by itself, and what has ended meanwhile makes no on
   const host = { running: 5 };
   let pauses = 0;
   const { received } = new Coalescing(host, 150, () => void (pauses += 1));
-  for (let count = 0; count < 4; count++) received();
+  for (let count = 0; count < 5; count++) received();
   await turn();
   received();
   await turn();
   assert.equal(pauses, 1, 'the second turn brought little');
   received();
-  host.running = 2;
+  host.running = 3;
   await turn();
   assert.equal(pauses, 1);
 });
 
 test('a pause is as long as it was asked for', () => {
   const before = process.hrtime.bigint();
-  const { received } = new Coalescing({ running: 3 }, 2000);
+  const { received } = new Coalescing({ running: 4 }, 2000);
   received();
   return new Promise<void>((resolve) =>
     setImmediate(() => {

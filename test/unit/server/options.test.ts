@@ -7,7 +7,7 @@ test('without arguments it serves where Kong looks for it', () => {
     command: 'serve',
     protocol: 'protobuf',
     socket: '/usr/local/kong/session-guard-server.socket',
-    coalesce: 150,
+    coalesce: 250,
     logLevel: 'info',
     detached: false,
     endpoint: undefined,
