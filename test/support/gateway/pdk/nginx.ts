@@ -48,7 +48,7 @@ export function variable(exchange: Exchange, name: string): LuaValue {
   if (included !== undefined) return included;
   const end = lower.indexOf('_');
   const [kind, rest] = [lower.slice(0, end), lower.slice(end + 1)];
-  if (rest === '') return undefined;
+  if (end === -1 || rest === '') return undefined;
   if (kind === 'http') return exchange.headerVariable(rest);
   if (kind === 'arg') return firstNamed(parseArguments(exchange.args, Infinity), rest);
   if (kind !== 'cookie') return undefined;
